@@ -1,0 +1,56 @@
+"""The format of what is served: a folder `<home>/bundles/<digest>/`, immutable, named by its content.
+
+    bundle.json         BundleInfo, and the SHA-256 of every other file
+    weights.safetensors the DCN without its CNN, float32 (names: see WEIGHTS)
+    rows.safetensors    vocabularies and bin edges (contracts.rows.to_arrays)
+    table_codes.npy     int64 [n], sorted: contracts.hashing.code(ad_id) of every ad in the lookup table
+    table_vectors.npy   float32 [n + 1, d_v]; the last row is the fallback of an ad outside the table
+
+Feature order in x_nv is the order of `features`; a feature's vector is its embedding row, for a multi_hot or sequence
+the mean over its real rows (zeros when there is none).
+
+WEIGHTS (torch's Linear layout, [out, in]):
+    embedding.<feature>.weight [rows, dimension]
+    deep.0.weight/.bias        x_nv -> first deep layer      (Eq 3: h1 = [x_v, ReLU(W x_nv + b)])
+    deep.1.weight/.bias ...    h_l -> h_{l+1}, ReLU          (Eq 4)
+    cross.<l>.weight/.bias     [d_v + d_nv] each             (Eq 5: z_{l+1} = z_0 (z_l . w_l) + b_l + z_l, z_0 = [x_v, x_nv])
+    out.weight/.bias           [1, deep + cross]             (Eq 6, reading C23: linear logit of [h_L, z_L])
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+FORMAT = 1
+INFO = "bundle.json"
+WEIGHTS, ROWS = "weights.safetensors", "rows.safetensors"
+TABLE_CODES, TABLE_VECTORS = "table_codes.npy", "table_vectors.npy"
+
+
+class BundleInfo(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int
+    day: str  # the run that published it
+    recipe: str
+    feature_set: str
+    features: list[str]  # order of x_nv
+    row_maps: dict[str, dict[str, object]]  # contracts.rows.describe
+    visual_dimension: int  # d_v; 0 for a model without pictures
+    deep_layers: int
+    cross_layers: int
+    time_zone: str  # of the context features
+    model: str  # address of the model's manifest
+    table: str  # address of the lookup table's manifest
+    mlflow_version: str | None = None
+    files: dict[str, str] = {}  # file -> SHA-256
+
+
+class Pointer(BaseModel):
+    """What `serving/current.json` holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bundle: str  # digest = folder name under bundles/
+    day: str
+    publication: int  # row of the publication log

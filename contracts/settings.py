@@ -1,0 +1,104 @@
+"""Every setting, its default and its meaning; the one place that reads the environment.
+
+Precedence: default < `adlens.yaml` in the landing folder (the fields of LandingSettings only) < `ADLENS_<NAME>`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from contracts.errors import SettingsError
+
+
+class LandingSettings(BaseModel):
+    """What a landing folder may say of itself in `adlens.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    time_zone: str = Field("UTC", description="business time zone; a day begins at its midnight")
+    attribution_window_minutes: int = Field(60, gt=0, description="a click later than this is no click of it")
+    grace_minutes: int = Field(60, ge=0, description="a run starts this long after the window has closed")
+    lateness_days: int = Field(3, ge=0, description="clicks landing up to this many days late still change a label")
+    publication_delay_minutes: int = Field(0, ge=0, description="a snapshot is usable this long after its stamp")
+    window_days: int = Field(32, gt=0, description="days that a run trains on")
+    min_training_days: int = Field(7, gt=0, description="fewer days than this before D: no training")
+    max_quarantined_share: float = Field(0.01, ge=0, le=1, description="more rows set aside stop the day")
+    min_rows: int | None = Field(None, description="fewest impressions a day; None: half the trailing week's mean")
+    max_rows: int | None = Field(None, description="most impressions a day; None: twice the trailing week's mean")
+    min_ctr: float | None = Field(None, description="lowest CTR of a day; None: half the trailing week's")
+    max_ctr: float | None = Field(None, description="highest CTR of a day; None: twice the trailing week's")
+    gate_margin: float = Field(-0.01, description="lowest acceptable 95 % lower bound of AUC(new) - AUC(champion)")
+    gate_min_rows: int = Field(500, gt=0, description="fewer held-out impressions: the gate says no")
+    gate_min_clicks: int = Field(30, gt=0, description="fewer held-out clicks: the gate says no")
+
+
+class Settings(LandingSettings):
+    """All settings of a run."""
+
+    home: Path = Field(Path(".adlens"), description="everything AdLens writes")
+    landing: Path | None = Field(None, description="landing folder; None: <home>/landing, generated")
+    real_data: Path | None = Field(None, description="MovieLens-100K-with-posters folder for the adapter")
+    tables: str | None = Field(None, description="root of the Delta tables; None: <home>/tables; may be s3://...")
+    recipe: str = Field("daily", description="training recipe (see training/recipes.py)")
+    seed: int = Field(20260101, description="seed of training and of every bootstrap")
+    spark_master: str = Field("local[2]", description="Spark master of the stages run by hand")
+    spark_memory: str = Field("2g", description="Spark driver heap")
+    mlflow_uri: str | None = Field(None, description="MLflow tracking URI; None: SQLite in <home>/mlflow")
+    kfp_endpoint: str | None = Field(None, description="KFP API; None: kfp.local on this machine")
+    bootstrap_samples: int = Field(1000, gt=0, description="paired bootstrap by user in the gate")
+    data_seed: int = Field(1, description="seed of the generated landing data")
+
+    @property
+    def home_path(self) -> Path:
+        return self.home.expanduser().resolve()
+
+    @property
+    def landing_path(self) -> Path:
+        return (self.landing or self.home_path / "landing").expanduser().resolve()
+
+    @property
+    def mlflow_tracking_uri(self) -> str:
+        return self.mlflow_uri or f"sqlite:///{self.home_path / 'mlflow' / 'mlflow.db'}"
+
+
+def _validated(values: dict[str, object], source: str, model: type[LandingSettings]) -> LandingSettings:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise SettingsError(f"{source}: {wrong}. Known settings: {', '.join(sorted(model.model_fields))}") from None
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process. Raises SettingsError naming the file or variable and the known names."""
+    environ = os.environ if environ is None else environ
+    from_environment: dict[str, object] = {
+        name: environ[f"ADLENS_{name.upper()}"]
+        for name in Settings.model_fields
+        if environ.get(f"ADLENS_{name.upper()}", "") != ""
+    }
+    settings = _validated(from_environment, "environment (ADLENS_...)", Settings)
+    assert isinstance(settings, Settings)
+    from_folder = read_landing_yaml(settings.landing_path)
+    merged = _validated({**from_folder, **from_environment}, "settings", Settings)
+    assert isinstance(merged, Settings)
+    return merged
+
+
+def read_landing_yaml(landing: Path) -> dict[str, object]:
+    """The landing folder's own settings ({} without a file)."""
+    path = landing / "adlens.yaml"
+    if not path.is_file():
+        return {}
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path} must hold `name: value` lines, found {type(values).__name__}")
+    return _validated(values, str(path), LandingSettings).model_dump(include=set(values))

@@ -1,0 +1,186 @@
+"""Every table, declared once: key, partition, columns with type, unit and meaning, writer, forbidden columns.
+
+Types: string, long, int, double, timestamp (UTC), and `array<...>` / `struct<...>` of them in Spark's own spelling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: str
+    meaning: str
+    nullable: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """`never` lists columns that must not be in the table (labels in features: a leak)."""
+
+    name: str
+    writer: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    partition: tuple[str, ...] = ("day",)
+    never: tuple[str, ...] = field(default=())
+
+    @property
+    def ddl(self) -> str:
+        """Spark's schema text."""
+        return ", ".join(f"{c.name} {c.type}{'' if c.nullable else ' NOT NULL'}" for c in self.columns)
+
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+
+DAY = Column("day", "string", "business day, YYYY-MM-DD", nullable=False)
+FOLDER = Column("day", "string", "landing folder (business day on which the row landed), YYYY-MM-DD", nullable=False)
+
+# What lands, a folder a day. In JSON a timestamp is text: ISO 8601 with `Z` or an offset.
+LANDING: dict[str, tuple[Column, ...]] = {
+    "impressions": (
+        Column("impression_id", "string", "unique within a business day", nullable=False),
+        Column("shown_at", "timestamp", "when the ad was shown, UTC", nullable=False),
+        Column("user_id", "string", "who saw it", nullable=False),
+        Column("ad_id", "string", "which ad", nullable=False),
+        Column("position", "int", "slot on the page, 0 first; logged, never a feature"),
+        Column("query", "string", "search words, null where the page was not a search"),
+    ),
+    "clicks": (
+        Column("impression_id", "string", "the impression that was clicked", nullable=False),
+        Column("clicked_at", "timestamp", "when, UTC", nullable=False),
+        Column("landed_at", "timestamp", "when the click reached the log, UTC", nullable=False),
+    ),
+    "behaviours": (
+        Column("user_id", "string", "who", nullable=False),
+        Column("ad_id", "string", "on which ad's item", nullable=False),
+        Column("kind", "string", "view, cart, favourite or order", nullable=False),
+        Column("at", "timestamp", "when, UTC", nullable=False),
+    ),
+    "ads": (
+        Column("ad_id", "string", "unique in the catalogue", nullable=False),
+        Column("category_id", "string", "product category"),
+        Column("brand_id", "string", "brand"),
+        Column("shop_id", "string", "shop"),
+        Column("price", "double", "in the platform's currency"),
+        Column("title", "string", "what the ad says"),
+        Column("reviews", "long", "number of reviews of the item"),
+        Column("image", "string", "SHA-256 of the picture's file, lower-case hex; the file is images/<image>.jpg"),
+    ),
+    "users": (
+        Column("user_id", "string", "unique among the profiles", nullable=False),
+        Column("age_band", "string", "e.g. 25-34"),
+        Column("gender", "string", "as the platform records it"),
+        Column("region", "string", "where the user lives"),
+        Column("price_sensitivity", "string", "e.g. low, middle, high"),
+    ),
+}
+BEHAVIOUR_KINDS = ("view", "cart", "favourite", "order")
+
+_SNAPSHOT = (
+    DAY,
+    Column("event_timestamp", "timestamp", "the stamp: the end of `day`, UTC", nullable=False),
+    Column("created", "timestamp", "stamp plus publication delay, UTC", nullable=False),
+)
+_LABELS = ("label", "clicked_at", "position")
+
+
+def _log(name: str, key: tuple[str, ...]) -> Table:
+    return Table(name, "spark_jobs.impressions", key, (FOLDER, *LANDING[name]))
+
+
+_ALL = (
+    Table(
+        "impressions",
+        "spark_jobs.quality (publishes what spark_jobs.impressions staged)",
+        ("day", "impression_id"),
+        (
+            DAY,
+            *LANDING["impressions"],
+            Column(
+                "label", "int", "1 if a click within the attribution window had landed by the bound", nullable=False
+            ),
+            Column("clicked_at", "timestamp", "the earliest such click, UTC"),
+        ),
+    ),
+    _log("clicks", ("day", "impression_id", "clicked_at")),
+    _log("behaviours", ("day", "user_id", "ad_id", "kind", "at")),
+    _log("ads", ("day", "ad_id")),
+    _log("users", ("day", "user_id")),
+    Table(
+        "quarantine",
+        "spark_jobs.impressions",
+        ("day", "source", "reason", "row"),
+        (
+            FOLDER,
+            Column("source", "string", "which landing file: impressions, clicks, ...", nullable=False),
+            Column("reason", "string", "the broken rule, in words", nullable=False),
+            Column("row", "string", "the row as it landed, as JSON or as raw text", nullable=False),
+        ),
+    ),
+    Table(
+        "user_features",
+        "spark_jobs.features",
+        ("day", "user_id"),
+        (
+            *_SNAPSHOT,
+            Column("user_id", "string", "entity", nullable=False),
+            Column("age_band", "string", "profile"),
+            Column("gender", "string", "profile"),
+            Column("region", "string", "profile"),
+            Column("price_sensitivity", "string", "profile"),
+            Column("user_ctr_7d", "double", "smoothed clicks per impression of the last 7 folders"),
+            Column("recent_categories", "array<string>", "categories of the last 10 behaviours, newest first"),
+        ),
+        never=_LABELS,
+    ),
+    Table(
+        "ad_features",
+        "spark_jobs.features",
+        ("day", "ad_id"),
+        (
+            *_SNAPSHOT,
+            Column("ad_id", "string", "entity", nullable=False),
+            Column("category_id", "string", "catalogue"),
+            Column("brand_id", "string", "catalogue"),
+            Column("shop_id", "string", "catalogue"),
+            Column("price", "double", "catalogue"),
+            Column("reviews", "double", "catalogue"),
+            Column("title_words", "array<string>", "first 8 distinct words of the title"),
+            Column("ad_ctr_7d", "double", "smoothed clicks per impression of the last 7 folders"),
+            Column("image", "string", "SHA-256 of the picture, null where missing or unreadable"),
+        ),
+        never=_LABELS,
+    ),
+)
+TABLES: dict[str, Table] = {table.name: table for table in _ALL}
+STAGED = "staged"  # `staged/<table>`: what stage 1 wrote and stage 2 has not yet audited; nobody else reads it
+
+
+def group_tables() -> dict[str, Table]:
+    """`ad_groups` and `user_groups`; their code columns follow the declared features (column `c_<feature>`)."""
+    from contracts.features import FEATURES, code_type
+
+    def codes(*sides: str) -> list[tuple[str, str]]:
+        return [(f"c_{f.name}", code_type(f)) for f in FEATURES if f.side in sides and f.kind != "cross"]
+
+    def struct(fields: list[tuple[str, str]]) -> str:
+        return "array<struct<" + ",".join(f"{name}:{kind}" for name, kind in fields) + ">>"
+
+    logged = [("impression_id", "string"), ("shown_at", "timestamp"), ("position", "int"), ("label", "int")]
+    ad = [("ad_id", "string"), ("image", "string"), *codes("ad")]
+    user = [("user_id", "string"), *codes("user")]
+
+    def table(name: str, outer: list[tuple[str, str]], inner: list[tuple[str, str]], what: str) -> Table:
+        columns = [DAY, Column("group_id", "string", "unique in the day", nullable=False)]
+        columns += [Column(column, kind, "of the group's " + what) for column, kind in outer]
+        columns.append(Column("impressions", struct(logged + inner + codes("context")), "the group's impressions"))
+        return Table(name, "spark_jobs.groups", ("day", "group_id"), tuple(columns))
+
+    return {
+        "ad_groups": table("ad_groups", ad, user, "ad, once"),
+        "user_groups": table("user_groups", user, ad, "user, once"),
+    }
