@@ -50,6 +50,7 @@ class Settings(LandingSettings):
     spark_memory: str = Field("2g", description="Spark driver heap")
     mlflow_uri: str | None = Field(None, description="MLflow tracking URI; None: SQLite in <home>/mlflow")
     kfp_endpoint: str | None = Field(None, description="KFP API; None: kfp.local on this machine")
+    schedule: str = Field("0 2 * * *", description="cron of the daily DAG in time_zone; `none`: runs when asked for")
     bootstrap_samples: int = Field(1000, gt=0, description="paired bootstrap by user in the gate")
     data_seed: int = Field(1, description="seed of the generated landing data")
 
