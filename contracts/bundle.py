@@ -13,8 +13,8 @@ WEIGHTS (torch's Linear layout, [out, in]):
     embedding.<feature>.weight [rows, dimension]
     deep.0.weight/.bias        x_nv -> first deep layer      (Eq 3: h1 = [x_v, ReLU(W x_nv + b)])
     deep.1.weight/.bias ...    h_l -> h_{l+1}, ReLU          (Eq 4)
-    cross.<l>.weight/.bias     [d_v + d_nv] each             (Eq 5: z_{l+1} = z_0 (z_l . w_l) + b_l + z_l)
-                               with z_0 = [x_v, x_nv]
+    cross.<l>.weight/.bias     [d_nv] each                   (Eq 5: z_{l+1} = z_0 (z_l . w_l) + b_l + z_l)
+                               with z_0 = x_nv as printed; of width d_v + d_nv where z_0 = [x_v, x_nv]
     out.weight/.bias           [1, deep + cross]             (Eq 6, reading C23: linear logit of [h_L, z_L])
 """
 

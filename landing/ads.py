@@ -1,4 +1,4 @@
-"""Ads: a cohort enters the catalogue at the end of each day, is shown on the ten days after it, and goes."""
+"""Ads: a cohort enters the catalogue at the end of each day, is shown on the nine days after it, and goes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Cohort:
 
 
 def shown_weight(age: Ints | int) -> Floats:
-    """Exposure by age in days since entry (1 ... LIFETIME): front-loaded, about 38 % on the first two days."""
+    """Exposure by age in days since entry, from 1 on: front-loaded, about 40 % on the first two days."""
     return np.exp(-0.2 * (np.asarray(age) - 1.0))
 
 
@@ -120,3 +120,8 @@ def _break(entered: int, n: int, images: list[str | None], files: dict[str, byte
 def catalogue_days(day: int) -> range:
     """Days of entry of the ads in the catalogue at the end of `day`."""
     return range(day - LIFETIME + 1, day + 1)
+
+
+def shown_days(day: int) -> range:
+    """Days of entry of the ads that are shown all of `day`: in the catalogue both when it begins and when it ends."""
+    return catalogue_days(day)[:-1]

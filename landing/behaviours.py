@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from contracts.tables import BEHAVIOUR_KINDS
-from landing.ads import Cohort, catalogue_days
+from landing.ads import Cohort, shown_days
 from landing.faults import Row
 from landing.shares import scale
 from landing.streams import BEHAVIOURS, DAY_MICROS, micros, stream
@@ -20,7 +20,7 @@ KEENNESS = 2.5  # how sharply behaviour follows taste
 def make_behaviours(world: World, day: int, cohort: Callable[[int], Cohort]) -> list[Row]:
     """Rows in order of time. A user's category follows softmax(KEENNESS x his taste), the item is a live ad of it."""
     rng, n = stream(world.seed, BEHAVIOURS, day), world.sizes.behaviours
-    live = [cohort(entered) for entered in catalogue_days(day - 1)]
+    live = [cohort(entered) for entered in shown_days(day)]
     ids = [ad_id for c in live for ad_id in c.ids]
     category = np.concatenate([c.category for c in live])
     user = rng.choice(world.sizes.users, n, p=world.activity)

@@ -24,6 +24,7 @@ from landing.writing import from_rows, write_day, write_file
 
 ORIGIN = date(2026, 1, 1)  # the log begins here: clicks of earlier days do not spill over it
 RECORD = "generator.json"
+VERSION = 2  # of the generator; raised with every change of what a day holds
 LATEST = 3  # days after its impression's day on which a click may still land
 
 
@@ -63,7 +64,10 @@ def generate(
     shuffle_pictures: bool = False,
     progress: Callable[[date], None] | None = None,
 ) -> None:
-    """Writes `day=*/`, `images/` and `truth/` into `out`. A day that is there stays. Raises InputError if `out` is another's."""
+    """Writes `day=*/`, `images/` and `truth/` into `out`; a day that is there stays.
+
+    Raises InputError if `out` holds data of another seed, of other sizes, or not of this generator.
+    """
     _claim(out, sizes, seed, looks, shuffle_pictures)
     maker = Maker(make_world(seed, sizes, looks), shuffle_pictures)
     for day in days:
@@ -154,7 +158,8 @@ def _profiles(world: World) -> list[Row]:
 
 def _claim(out: Path, sizes: Sizes, seed: int, looks: Looks, shuffle_pictures: bool) -> None:
     """Records what the folder holds; refuses to mix two worlds in one folder."""
-    wanted = {"seed": seed, "looks": looks, "shuffle_pictures": shuffle_pictures, **asdict(sizes)}
+    options = {"seed": seed, "looks": looks, "shuffle_pictures": shuffle_pictures}
+    wanted = {"generator": VERSION, **options, **asdict(sizes)}
     record = out / RECORD
     if record.is_file():
         found = json.loads(record.read_text())

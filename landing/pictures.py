@@ -21,7 +21,7 @@ LEVELS = {"shape": 4, "texture": 3, "layout": 3, "clutter": 3}
 SPECKS = (0, 7, 22)
 PLACES = (((0.5, 0.5, 0.32),), ((0.27, 0.5, 0.2), (0.73, 0.5, 0.2)),
           ((0.28, 0.28, 0.15), (0.72, 0.28, 0.15), (0.28, 0.72, 0.15), (0.72, 0.72, 0.15)))  # fmt: skip
-Plane = NDArray[np.float32]
+Plane = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ def _inside(shape: int, u: Plane, v: Plane) -> NDArray[np.bool_]:
 def _texture(kind: int, x: Plane, y: Plane, shift: float) -> Plane:
     """0 light, 1 dark; eight periods a side, so that 32 x 32 pixels still show them."""
     if kind == 0:
-        return np.full_like(x, 0.25)
+        return np.full(x.shape, 0.25)
     if kind == 1:
-        return ((8 * (x + y) / np.sqrt(2) + 0.5 * shift + 8) % 1 < 0.5).astype(np.float32)
-    return (((5 * x + 0.3 * shift + 8) % 1 < 0.5) ^ ((5 * y + 8) % 1 < 0.5)).astype(np.float32)
+        return ((8 * (x + y) / np.sqrt(2) + 0.5 * shift + 8) % 1 < 0.5).astype(np.float64)
+    return (((5 * x + 0.3 * shift + 8) % 1 < 0.5) ^ ((5 * y + 8) % 1 < 0.5)).astype(np.float64)
 
 
 def jpeg(pixels: NDArray[np.uint8]) -> bytes:

@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from landing.ads import Cohort, catalogue_days, shown_weight
+from landing.ads import Cohort, shown_days, shown_weight
 from landing.shares import LOOKS, OUTSIDE_WINDOW, bias, scale
 from landing.streams import CLICKS, DAY_MICROS, HOUR, IMPRESSIONS, SECOND, micros, stream
 from landing.vocabulary import CATEGORIES
@@ -49,7 +49,7 @@ def make_traffic(world: World, day: int, cohort: Callable[[int], Cohort]) -> Tra
     rng, n = stream(world.seed, IMPRESSIONS, day), world.sizes.impressions
     hour = np.sort(rng.choice(24, n, p=HOUR_SHARES))
     shown_at = np.sort(micros(day) + hour * HOUR + rng.integers(0, HOUR, n))
-    live = [cohort(entered) for entered in catalogue_days(day - 1)]
+    live = [cohort(entered) for entered in shown_days(day)]
     today = cohort(day)
     ages = np.concatenate([np.full(len(c.ids), day - c.entered) for c in [*live, today]])
     known = ages > 0

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CATEGORY_NAMES = tuple(CATEGORIES)
-BRANDS, SHOPS, LIFETIME, POSITIONS = 60, 100, 10, 8  # LIFETIME: days on which an ad is shown
+BRANDS, SHOPS, LIFETIME, POSITIONS = 60, 100, 10, 8  # LIFETIME: days in the catalogue
 AGE_BANDS = ("18-24", "25-34", "35-44", "45-54", "55-64", "65+")
 AGE_SHARES = np.array([0.16, 0.26, 0.22, 0.17, 0.12, 0.07])
 GENDERS = ("female", "male")

@@ -1,0 +1,1 @@
+"""Airflow's DAGs: the clock and the order, nothing else."""

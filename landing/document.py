@@ -1,0 +1,95 @@
+"""The tables of docs/landing.md and docs/adr/0002, from the declarations. A test compares; `python -m landing.document`
+writes them anew between their marks."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from contracts.settings import LandingSettings
+from contracts.tables import LANDING
+from landing.digest import tiny_digest
+from landing.reading import spelt
+from landing.shares import CTR, LOGIT_VARIANCE, LOOKS, OUTSIDE_WINDOW, SHARES, bias
+
+JSON_FORM = {
+    "string": "text",
+    "timestamp": "text, ISO 8601 with `Z` or an offset",
+    "int": "whole number",
+    "long": "whole number",
+    "double": "number",
+}
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def columns_table() -> str:
+    parts = []
+    for source, columns in LANDING.items():
+        rows = [
+            (f"`{c.name}`", spelt(c.type), JSON_FORM[c.type], "yes" if c.nullable else "no", c.meaning) for c in columns
+        ]
+        parts.append(f"### {source}\n\n" + _table(("column", "Parquet", "JSON", "may be null", "meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def settings_table() -> str:
+    rows = [
+        (f"`{name}`", "none" if field.default is None else str(field.default), str(field.description))
+        for name, field in LandingSettings.model_fields.items()
+    ]
+    return _table(("name", "default", "meaning"), rows)
+
+
+def shares_table() -> str:
+    rows = [(cause, f"{share:.0%}", "look" if cause in LOOKS else "") for cause, share in SHARES.items()]
+    rows += [("all looks", f"{sum(LOOKS.values()):.0%}", ""), ("sum", f"{sum(SHARES.values()):.0%}", "")]
+    return _table(("cause", "share of the logit's variance", ""), rows)
+
+
+def constants_list() -> str:
+    return "\n".join(
+        (
+            f"- variance of the logit: {LOGIT_VARIANCE}",
+            f"- CTR aimed at: {CTR}; clicks outside the attribution window: {OUTSIDE_WINDOW}; bias: {bias()}",
+            f"- digest, default: `{tiny_digest()}`",
+            f"- digest, `--looks plain`: `{tiny_digest('plain')}`",
+            f"- digest, `--shuffle-pictures`: `{tiny_digest(shuffle_pictures=True)}`",
+        )
+    )
+
+
+GENERATED: dict[str, dict[str, Callable[[], str]]] = {
+    "landing.md": {"columns": columns_table, "settings": settings_table},
+    "adr/0002-generated-data.md": {"shares": shares_table, "constants": constants_list},
+}
+
+
+def block(text: str, name: str) -> re.Match[str] | None:
+    """The part of a document between `<!-- name -->` and `<!-- end name -->`."""
+    return re.search(rf"(<!-- {name} -->\n\n)(.*?)(\n\n<!-- end {name} -->)", text, re.DOTALL)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    listed = [list(head), *map(list, rows)]
+    listed.insert(1, ["---"] * len(listed[0]))
+    return "\n".join("| " + " | ".join(row) + " |" for row in listed)
+
+
+def main() -> int:
+    for name, blocks in GENERATED.items():
+        path = DOCS / name
+        text = path.read_text(encoding="utf-8")
+        for mark, make in blocks.items():
+            found = block(text, mark)
+            if found is None:
+                print(f"error: {path} has no block <!-- {mark} -->", file=sys.stderr)
+                return 1
+            text = text[: found.start(2)] + make() + text[found.end(2) :]
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

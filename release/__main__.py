@@ -1,0 +1,122 @@
+"""Stages 6 to 8 (`lookup-table`, `gate`, `publish`), `rollback` and `history`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from contracts.artifacts import write_atomically
+from contracts.errors import AdLensError
+from contracts.settings import Settings, load
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m release", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    stages = (
+        ("lookup-table", "--model", "a model's manifest", "every ad's picture through the model's CNN"),
+        ("gate", "--table", "a table's manifest", "challenger against champion on the held-out day"),
+        ("publish", "--decision", "a decision's manifest", "do what the decision says"),
+    )
+    for name, option, what, purpose in stages:
+        stage = commands.add_parser(name, help=purpose)
+        stage.add_argument(option, dest="address", required=True, type=Path, metavar="ADDR", help=f"address of {what}")
+        stage.add_argument("--address-file", type=Path, metavar="F", help="also write the result's address here")
+    back = commands.add_parser("rollback", help="serve an earlier publication again")
+    back.add_argument("--to", type=int, metavar="N", help="its number (default: what served before the present model)")
+    back.add_argument("--reason", default="", help="a sentence for the log")
+    commands.add_parser("history", help="what served when, and why")
+    return parser
+
+
+def _lookup_table(arguments: argparse.Namespace, settings: Settings) -> str:
+    from release import lookup_table
+
+    return str(lookup_table.run(arguments.address, settings))
+
+
+def _gate(arguments: argparse.Namespace, settings: Settings) -> str:
+    from release import gate
+
+    address = gate.run(arguments.address, settings)
+    for line in gate.sentences(gate.read_decision(address)):
+        print(line)
+    return str(address)
+
+
+def _publish(arguments: argparse.Namespace, settings: Settings) -> str:
+    from contracts.report import read_all
+    from release import gate, publish
+
+    entry = publish.run(arguments.address, settings)
+    day = gate.read_decision(arguments.address)["day"]
+    for written in read_all(settings, day):
+        if written.stage == publish.STAGE:
+            print("\n".join(written.remarks))
+    return "" if entry is None else entry.bundle
+
+
+def _rollback(arguments: argparse.Namespace, settings: Settings) -> str:
+    from release.rollback import rollback
+
+    started = time.monotonic()
+    entry = rollback(settings, arguments.to, arguments.reason)
+    print(
+        f"publication {entry.publication}: serves bundle {entry.bundle[:12]} again "
+        f"({time.monotonic() - started:.2f} s)",
+        flush=True,
+    )
+    from release.registry import crown
+
+    version = crown(Path(entry.model), entry.bundle, settings)
+    print(f"MLflow's alias is on version {version}")
+    return ""
+
+
+def _history(arguments: argparse.Namespace, settings: Settings) -> str:
+    from rich.console import Console
+    from rich.table import Table
+
+    from release import publications
+    from serving.bundle import read_pointer
+
+    current = read_pointer(settings)
+    table = Table(title="publications")
+    for column in ("", "#", "day", "action", "model of", "bundle", "reason"):
+        table.add_column(column)
+    for entry in publications.read(settings):
+        served = "->" if current and current.publication == entry.publication else ""
+        model_day = Path(entry.model).parent.parent.name
+        cells = (served, str(entry.publication), entry.day, entry.action, model_day, entry.bundle[:12], entry.reason)
+        table.add_row(*cells)
+    Console().print(table)
+    return ""
+
+
+COMMANDS = {
+    "lookup-table": _lookup_table,
+    "gate": _gate,
+    "publish": _publish,
+    "rollback": _rollback,
+    "history": _history,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        result = COMMANDS[arguments.command](arguments, load())
+        if result and arguments.address_file:
+            write_atomically(arguments.address_file, result)
+    except AdLensError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    if result:
+        print(result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

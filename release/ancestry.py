@@ -1,0 +1,35 @@
+"""Rule 4: nothing that is judged on a day may have seen it, nor may anything that it was warm-started from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contracts import artifacts
+from contracts.errors import AdLensError
+
+LONGEST = 10_000  # generations; a chain that is longer bites its own tail
+
+
+def objections(name: str, model: Path, day: str) -> list[str]:
+    """Why `model` (address of a manifest) must not be judged on `day`; nothing if it may.
+
+    A model that does not say what it was fitted on, or whose ancestor is gone, is objected to: it cannot be known.
+    """
+    address: str | None = str(model)
+    generation = 0
+    while address:
+        who = name if generation == 0 else f"{name}'s ancestor {address}"
+        try:
+            manifest = artifacts.read(address, check_files=generation == 0)
+        except AdLensError as error:
+            return [f"{who} cannot be read: {error}"]
+        if manifest.interval is None:
+            return [f"{who} does not say which days it was fitted on"]
+        start, end = manifest.interval
+        if end > day:
+            return [f"{who} was fitted on [{start}, {end}), which reaches into the held-out day {day} or past it"]
+        generation += 1
+        if generation > LONGEST:
+            return [f"{name} has no first ancestor"]
+        address = manifest.parent
+    return []

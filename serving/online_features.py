@@ -1,0 +1,116 @@
+"""Feast's online store -> values -> codes, for the predictor. Starts no Spark and imports none.
+
+The configuration is `<home>/feast/online.yaml`, which `materialise` leaves there: registry and online store only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from datetime import datetime
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from contracts import paths
+from contracts.batch import CodeColumn
+from contracts.errors import DamagedArtifact, MissingArtifact
+from contracts.features import BY_NAME, FEATURES, Feature, feature_set
+from contracts.hashing import code
+from contracts.settings import Settings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+Value = str | float | list[str] | None
+CONFIGURATION, MATERIALISED = "online.yaml", "materialised.json"
+KEYS = {"ad": "ad_id", "user": "user_id"}
+
+
+@dataclass(frozen=True)
+class OnlineFeatures:
+    """The values of the day that was materialised last. An entity that is not in that day's snapshot is unknown.
+
+    Feast's stores keep what an older day wrote for an entity that is gone since; `stamp` (seconds) tells it apart.
+    """
+
+    store: FeatureStore
+    day: str
+    stamp: float
+
+    @classmethod
+    def open(cls, settings: Settings) -> OnlineFeatures:
+        """Raises MissingArtifact before the first materialisation."""
+        home = paths.feature_store(settings)
+        try:
+            config = yaml.safe_load((home / CONFIGURATION).read_text(encoding="utf-8"))
+            note = json.loads((home / MATERIALISED).read_text(encoding="utf-8"))
+            day, stamp = str(note["day"]), datetime.fromisoformat(note["event_timestamp"]).timestamp()
+        except FileNotFoundError as error:
+            raise MissingArtifact(f"no {error.filename}; run `adlens materialise` for a day first") from None
+        except (ValueError, KeyError, yaml.YAMLError) as error:
+            raise DamagedArtifact(f"{home}: {CONFIGURATION} or {MATERIALISED} cannot be read: {error}") from None
+        with redirect_stdout(StringIO()):
+            from feast import FeatureStore
+            from feast.repo_config import RepoConfig
+
+            return cls(FeatureStore(config=RepoConfig(**config)), day, stamp)
+
+    def ads(self, ad_ids: Sequence[str]) -> dict[str, list[Value]]:
+        """Values by feature of side `ad`, and `image`, in the order of the ids."""
+        return self._fetch("ad", list(ad_ids), ["image"])
+
+    def user(self, user_id: str) -> dict[str, Value]:
+        """Values by feature of side `user`."""
+        return {name: values[0] for name, values in self._fetch("user", [user_id], []).items()}
+
+    def _fetch(self, side: str, ids: list[str], beside: list[str]) -> dict[str, list[Value]]:
+        key = KEYS[side]
+        names = [f.name for f in FEATURES if f.side == side and f.name != key] + beside
+        values: dict[str, list[Value]] = {key: list(ids)} if key in BY_NAME else {}
+        if not ids:
+            return values | {name: [] for name in names}
+        answer: dict[str, list[Any]] = self.store.get_online_features(
+            features=[f"{side}_features:{name}" for name in names], entity_rows=[{key: one} for one in ids]
+        ).to_dict(include_event_timestamps=True)
+        for name in names:
+            fresh = (stamp >= self.stamp for stamp in answer[f"{name}__ts"])
+            values[name] = [value if new else None for value, new in zip(answer[name], fresh, strict=True)]
+        return values
+
+
+def code_column(feature: Feature, values: Sequence[Value]) -> CodeColumn:
+    """The codes of one feature, as Spark makes them (spark_jobs.expressions.feature_code)."""
+    if feature.kind == "numeric":
+        return CodeColumn.numeric([None if v is None else float(v) for v in values])  # type: ignore[arg-type]
+    if feature.kind in ("multi_hot", "sequence"):
+        lists = [None if v is None else [code(w) for w in v[: feature.limit]] for v in values]  # type: ignore[index]
+        return CodeColumn.lists([None if v is None else [c for c in v if c is not None] for v in lists], feature.limit)
+    return CodeColumn.categorical([code(v) for v in values])  # type: ignore[arg-type]
+
+
+def code_columns(
+    name: str,
+    user_values: Mapping[str, Value],
+    ad_values: Mapping[str, Sequence[Value]],
+    context_values: Mapping[str, Value],
+    n: int,
+) -> dict[str, CodeColumn]:
+    """Columns of N = n items for every feature of a set that is no cross, and for both sides of each cross.
+
+    One user and one context for all n ads: their codes are made once and repeated.
+    """
+    wanted = dict.fromkeys(part for f in feature_set(name) for part in (f.of or (f.name,)))
+    repeated = np.zeros(n, np.int64)
+    columns: dict[str, CodeColumn] = {}
+    for feature in (BY_NAME[part] for part in wanted):
+        if feature.side == "ad":
+            columns[feature.name] = code_column(feature, ad_values[feature.name])
+        else:
+            one = user_values if feature.side == "user" else context_values
+            columns[feature.name] = code_column(feature, [one[feature.name]]).take(repeated)
+    return columns

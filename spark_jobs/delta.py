@@ -1,0 +1,183 @@
+"""Reading and writing the Delta tables: the one place that does either.
+
+A write replaces whole days and commits nothing for a day whose rows are already there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from contracts import paths
+from contracts.errors import DamagedArtifact, MissingArtifact
+from contracts.settings import Settings
+from contracts.tables import STAGED, TABLES, Table, group_tables
+
+# table -> constraint's name -> SQL. Delta refuses a commit that breaks one.
+CHECKS: dict[str, dict[str, str]] = {
+    "impressions": {"label_is_binary": "label IN (0, 1)"},
+}
+Fingerprint = tuple[int, str]  # rows, sum of the rows' hashes
+
+
+@dataclass(frozen=True)
+class WriteResult:
+    """`rows`: in all the days asked for; `version`: of the table afterwards; `changed_days`: what was rewritten."""
+
+    rows: int
+    version: int
+    changed_days: list[str]
+
+
+def declaration(name: str) -> Table:
+    """The table's declaration. Raises KeyError for a table that nobody declared."""
+    return TABLES[name] if name in TABLES else group_tables()[name]
+
+
+def address(settings: Settings, name: str, staged: bool = False) -> str:
+    return paths.table(settings, f"{STAGED}/{name}" if staged else name)
+
+
+def exists(settings: Settings, name: str, staged: bool = False) -> bool:
+    from deltalake import DeltaTable
+
+    return bool(DeltaTable.is_deltatable(address(settings, name, staged)))
+
+
+def version(settings: Settings, name: str, staged: bool = False) -> int:
+    """The table's newest version. Raises MissingArtifact when there is no such table."""
+    from deltalake import DeltaTable
+
+    if not exists(settings, name, staged):
+        raise MissingArtifact(_missing(settings, name, staged))
+    return int(DeltaTable(address(settings, name, staged), without_files=True).version())
+
+
+def read(
+    spark: SparkSession, settings: Settings, name: str, days: Sequence[str] | None = None, staged: bool = False
+) -> DataFrame:
+    """The rows of some days (None: all). Raises MissingArtifact when there is no such table."""
+    if not exists(settings, name, staged):
+        raise MissingArtifact(_missing(settings, name, staged))
+    frame = spark.read.format("delta").load(address(settings, name, staged))
+    return frame if days is None else frame.where(F.col("day").isin(list(days)))
+
+
+def built_days(settings: Settings, name: str, staged: bool = False) -> set[str]:
+    """Days of which the table holds rows; empty where there is no table."""
+    from deltalake import DeltaTable
+
+    if not exists(settings, name, staged):
+        return set()
+    return {str(part["day"]) for part in DeltaTable(address(settings, name, staged)).partitions()}
+
+
+def fingerprints(frame: DataFrame) -> dict[str, Fingerprint]:
+    """Day -> number of rows and a sum of their hashes that no order changes."""
+    rows = (
+        frame.groupBy("day")
+        .agg(F.count(F.lit(1)).alias("n"), F.sum(_row_hash(frame.schema)).cast("string").alias("h"))
+        .collect()
+    )
+    return {row["day"]: (row["n"], row["h"]) for row in rows}
+
+
+def write_days(
+    spark: SparkSession, settings: Settings, name: str, frame: DataFrame, days: Sequence[str], staged: bool = False
+) -> WriteResult:
+    """Make the table's `days` equal to `frame`, in one commit, or in none where they already are.
+
+    `frame` holds rows of `days` only; a day without rows becomes empty. Raises DamagedArtifact when the columns are
+    not the declared ones.
+    """
+    table = declaration(name)
+    frame = _conformed(table, frame)
+    where = address(settings, name, staged)
+    _create(spark, settings, table, where, staged)
+    frame = frame.persist()
+    try:
+        new = fingerprints(frame)
+        foreign = sorted(set(new) - set(days))
+        if foreign:
+            raise DamagedArtifact(f"rows of {', '.join(foreign)} for table {name}, which was to get {', '.join(days)}")
+        present = built_days(settings, name, staged) & set(days)
+        old = fingerprints(read(spark, settings, name, sorted(present), staged)) if present else {}
+        changed = sorted(day for day in days if new.get(day) != old.get(day))
+        if changed:
+            wanted = ", ".join(f"'{day}'" for day in changed)
+            (
+                frame.where(F.col("day").isin(changed))
+                .hint("rebalance", "day")  # a file a day, more where a day is large
+                .write.format("delta")
+                .mode("overwrite")
+                .option("replaceWhere", f"day IN ({wanted})")
+                .save(where)
+            )
+    finally:
+        frame.unpersist()
+    return WriteResult(sum(n for n, _ in new.values()), version(settings, name, staged), changed)
+
+
+def _missing(settings: Settings, name: str, staged: bool) -> str:
+    return (
+        f"no Delta table at {address(settings, name, staged)}; "
+        f"run {declaration(name).writer} for the day first (see `adlens --help`)"
+    )
+
+
+def _row_hash(schema: StructType) -> SparkColumn:
+    """A decimal per row. Null and absence are told apart, which xxhash64 alone does not do."""
+    parts: list[SparkColumn] = []
+    for one in schema.fields:
+        column = F.col(one.name)
+        if one.dataType.typeName() in ("array", "struct"):
+            column = column.cast("string")
+        parts += [column, F.isnull(column)]
+    return F.xxhash64(*parts).cast("decimal(20,0)")
+
+
+def _conformed(table: Table, frame: DataFrame) -> DataFrame:
+    """The frame with its columns in the declared order. Raises DamagedArtifact when they are others."""
+    leaked = sorted(set(frame.columns) & set(table.never))
+    if leaked:
+        raise DamagedArtifact(f"table {table.name} must never hold {', '.join(leaked)}")
+    declared = StructType.fromDDL(table.ddl)
+    assert isinstance(declared, StructType)
+    wanted = {one.name: one.dataType.simpleString() for one in declared.fields}
+    found = {one.name: one.dataType.simpleString() for one in frame.schema.fields}
+    if wanted != found:
+        raise DamagedArtifact(
+            f"table {table.name} is declared as {_listed(wanted)}; found {_listed(found)}; "
+            f"different: {_listed(dict(set(wanted.items()) ^ set(found.items())))}"
+        )
+    return frame.select(*table.names())
+
+
+def _listed(columns: dict[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+
+
+def _create(spark: SparkSession, settings: Settings, table: Table, where: str, staged: bool) -> None:
+    """The empty table with its constraints, unless it is there; finishes one whose making was interrupted."""
+    from deltalake import DeltaTable
+
+    if not exists(settings, table.name, staged):
+        columns = ", ".join(
+            f"`{c.name}` {c.type}{'' if c.nullable else ' NOT NULL'} COMMENT '{c.meaning.replace(chr(39), chr(8217))}'"
+            for c in table.columns
+        )
+        spark.sql(
+            f"CREATE TABLE IF NOT EXISTS delta.`{where}` ({columns}) USING DELTA "
+            f"PARTITIONED BY ({', '.join(table.partition)}) TBLPROPERTIES ('delta.enableDeletionVectors' = 'false')"
+        )
+    checks = CHECKS.get(table.name, {})
+    if checks:
+        there = DeltaTable(where, without_files=True).metadata().configuration
+        for check, rule in checks.items():
+            if f"delta.constraints.{check}" not in there:
+                spark.sql(f"ALTER TABLE delta.`{where}` ADD CONSTRAINT {check} CHECK ({rule})")

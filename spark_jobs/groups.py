@@ -1,0 +1,188 @@
+"""Stage 4: a day's impressions joined point-in-time with the snapshot before them -> `user_groups`, `ad_groups`.
+
+Feast answers for each (user, moment) and each (ad, moment) once, not for each impression: between two publications
+nothing becomes known, so every impression in between sees what the latest publication's moment sees. Codes are made
+on those few rows, and only then joined to the impressions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, StructType
+
+from contracts.days import Days, day_start
+from contracts.errors import MissingArtifact
+from contracts.features import FEATURES
+from contracts.report import StageReport
+from contracts.settings import Settings
+from contracts.tables import Table, group_tables
+from spark_jobs import delta, feast_store
+from spark_jobs.expressions import code_columns, context_values
+
+STAGE = "4-groups"
+AD_GROUP, USER_GROUP = 25, 500  # most impressions of a group
+LOGGED = ("impression_id", "shown_at", "position", "label")
+KEYS = {"user": "user_id", "ad": "ad_id"}
+JUST_AFTER = timedelta(microseconds=1)  # the snapshot of two days before is then older than the view's ttl
+
+
+def moments(spark: SparkSession, days: Days, settings: Settings) -> DataFrame:
+    """day, since, moment: from `since` on (until the day's next one) an impression sees what `moment` sees.
+
+    Without a publication delay a day has one. With one, what lands in the delay still sees the snapshot before.
+    """
+    delay = timedelta(minutes=settings.publication_delay_minutes)
+    rows = []
+    for day in days:
+        start, end = (day_start(d, settings.time_zone) for d in (day, day + timedelta(days=1)))
+        rows.append((day.isoformat(), start, start + JUST_AFTER))
+        if timedelta(0) < delay < end - start:
+            rows.append((day.isoformat(), start + delay, start + delay + JUST_AFTER))
+    return spark.createDataFrame(rows, "day string, since timestamp, moment timestamp")
+
+
+def with_moment(impressions: DataFrame, known: DataFrame) -> DataFrame:
+    """Impressions with `moment`, the latest of their day whose `since` is not after them."""
+    latest = known.groupBy("day").agg(F.sort_array(F.collect_list(F.struct("since", "moment")), asc=False).alias("all"))
+    seen = F.filter("all", lambda one: one["since"] <= F.col("shown_at"))
+    return impressions.join(F.broadcast(latest), "day").withColumn("moment", seen[0]["moment"]).drop("all")
+
+
+def point_in_time(
+    spark: SparkSession, settings: Settings, impressions: DataFrame, side: str, columns: Sequence[str]
+) -> DataFrame:
+    """<key>, moment and the view's columns as Feast knows them at the moment; null where it knows none.
+
+    Only rows published by then count (`created`), also of history that was built later.
+    """
+    key, view = KEYS[side], f"{side}_features"
+    opened = feast_store.store(spark, settings)
+    entities = impressions.select(key, F.col("moment").alias("event_timestamp")).distinct()
+    with feast_store.quiet():
+        job = opened.get_historical_features(
+            entity_df=entities,
+            features=[f"{view}:{column}" for column in columns],
+            filter_by_created_timestamp=True,
+        )
+        found = job.to_spark_df()
+    spark.conf.set("spark.sql.parser.quotedRegexColumnNames", "false")
+    return found.select(key, F.col("event_timestamp").alias("moment"), *columns)
+
+
+def coded_side(spark: SparkSession, settings: Settings, impressions: DataFrame, side: str) -> DataFrame:
+    """<key>, moment, c_<feature> of the side (and the ad's image). An entity that is not known keeps its id's code."""
+    key = KEYS[side]
+    features = [f for f in FEATURES if f.side == side]
+    beside = ["image"] if side == "ad" else []
+    columns = [f.name for f in features if f.name != key] + beside
+    values = point_in_time(spark, settings, impressions, side, columns)
+    return values.select(key, "moment", *beside, *code_columns(features, side))
+
+
+def coded(spark: SparkSession, settings: Settings, impressions: DataFrame, known: DataFrame) -> DataFrame:
+    """Impressions (day, what was logged, user_id, ad_id) with the codes of all three sides and the ad's image."""
+    timed = with_moment(impressions, known)
+    users = coded_side(spark, settings, timed, "user")
+    ads = coded_side(spark, settings, timed, "ad")
+    context = context_values(F.col("shown_at"), F.col("query"), settings.time_zone)
+    joined = timed.join(users, ["user_id", "moment"], "left").join(ads, ["ad_id", "moment"], "left")
+    return joined.withColumns(context).select(
+        "day", *LOGGED, "user_id", "ad_id", "image", *_names("user", "ad"), *code_columns(FEATURES, "context")
+    )
+
+
+def grouped(rows: DataFrame, table: Table, key: str, size: int, order: Sequence[SparkColumn]) -> DataFrame:
+    """Groups of at most `size` rows of one `key` and day, as few as possible, in `order` (which leaves no ties)."""
+    outer = [c.name for c in table.columns if c.name not in ("day", "group_id", "impressions")]
+    inner = _inner_names(table)
+    numbered = rows.withColumn("rank", F.row_number().over(Window.partitionBy("day", key).orderBy(*order)) - 1)
+    numbered = numbered.withColumn("part", F.floor(F.col("rank") / size).cast("int"))
+    entry = F.struct("rank", F.struct(*inner).alias("row"))
+    lists = numbered.groupBy("day", key, "part").agg(
+        F.sort_array(F.collect_list(entry)).alias("entries"),
+        *[F.first(column).alias(column) for column in outer if column != key],
+    )
+    return lists.select(
+        "day",
+        F.concat_ws("#", key, "part").alias("group_id"),
+        *outer,
+        F.transform("entries", lambda one: one["row"]).alias("impressions"),
+    )
+
+
+def ad_groups(rows: DataFrame) -> DataFrame:
+    """At most 25 impressions of one ad, in an order that only the impressions' ids decide: a shuffle that repeats."""
+    order = [F.xxhash64("impression_id"), F.col("impression_id")]
+    return grouped(rows, group_tables()["ad_groups"], "ad_id", AD_GROUP, order)
+
+
+def user_groups(rows: DataFrame) -> DataFrame:
+    """A user's impressions of the day in the order shown, at most 500 a group."""
+    return grouped(
+        rows, group_tables()["user_groups"], "user_id", USER_GROUP, [F.col("shown_at"), F.col("impression_id")]
+    )
+
+
+def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
+    """Write the groups of every day of the interval that has a snapshot before it.
+
+    Raises MissingArtifact for a day that was not published, or whose day before was but has no snapshot.
+    """
+    began = time.monotonic()
+    wanted, remarks = _days_with_snapshot(settings, days)
+    impressions = delta.read(spark, settings, "impressions", wanted)
+    rows = coded(spark, settings, impressions, moments(spark, days, settings)).persist()
+    try:
+        of_ads = delta.write_days(spark, settings, "ad_groups", ad_groups(rows), days.texts())
+        of_users = delta.write_days(spark, settings, "user_groups", user_groups(rows), days.texts())
+        rows_in = rows.count()
+    finally:
+        rows.unpersist()
+    return StageReport(
+        stage=STAGE,
+        day=days.texts()[-1],
+        seconds=time.monotonic() - began,
+        rows_in=rows_in,
+        rows_out=of_ads.rows + of_users.rows,
+        versions={"ad_groups": of_ads.version, "user_groups": of_users.version},
+        counts={"ad_groups": of_ads.rows, "user_groups": of_users.rows},
+        remarks=remarks,
+    )
+
+
+def _days_with_snapshot(settings: Settings, days: Days) -> tuple[list[str], list[str]]:
+    """The days that can form groups, and a remark on the first folder's day, which cannot."""
+    published = delta.built_days(settings, "impressions")
+    absent = sorted(set(days.texts()) - published)
+    if absent:
+        raise MissingArtifact(
+            f"table impressions holds no row of {', '.join(absent)}; run impressions and quality for the day first"
+        )
+    snapshots = delta.built_days(settings, "ad_features") & delta.built_days(settings, "user_features")
+    wanted, remarks = [], []
+    for day in days:
+        before = (day - timedelta(days=1)).isoformat()
+        if before in snapshots:
+            wanted.append(day.isoformat())
+        elif before in published:
+            raise MissingArtifact(f"no snapshot of {before}, which the impressions of {day} see; run features for it")
+        else:
+            remarks.append(f"{day} has no day before it: no snapshot, so it forms no groups")
+    return wanted, remarks
+
+
+def _names(*sides: str) -> list[str]:
+    return [f"c_{f.name}" for f in FEATURES if f.side in sides]
+
+
+def _inner_names(table: Table) -> list[str]:
+    """Fields of the table's `impressions` structs, in the declared order."""
+    listed = StructType.fromDDL(table.ddl)["impressions"].dataType
+    assert isinstance(listed, ArrayType) and isinstance(listed.elementType, StructType)
+    return listed.elementType.names

@@ -1,0 +1,199 @@
+"""Stage 1: landing files -> staged tables, with labels (DESIGN, rule 1) and everything refused in quarantine.
+
+A run over [s, e) ingests its folders, and writes again what they change elsewhere: labels of the built days
+[s - lateness, s), and the quarantined clicks of the ingested folders [e, e + lateness) that were waiting for a day.
+The staged impressions are written last: a day is ingested once its partition is there.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from contracts import paths
+from contracts.days import Days
+from contracts.report import StageReport
+from contracts.settings import Settings
+from contracts.tables import LANDING, TABLES
+from spark_jobs import cleaning, delta, labels, landing_reader, pictures, quarantine
+from spark_jobs.cleaning import COPY, kept
+
+CLICK_COLUMNS = ("impression_id", "clicked_at", "landed_at")
+# A run's writes go in a few at a time: most of a small write is waiting for Delta's log.
+WRITERS = 3
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which days a run touches (day texts, sorted). `built`: ingested by then, this run included."""
+
+    run: list[str]
+    built: list[str]
+    relabelled: list[str]  # built days before the run whose labels its clicks may change
+    rejudged: list[str]  # ingested folders after the run, some of whose clicks may have waited for it
+    early: list[str]  # folders not ingested: of them only what had landed before the run of the day before
+    first: str  # the first landing folder
+
+
+def scope(settings: Settings, days: Days) -> Scope:
+    run = days.texts()
+    lateness = settings.lateness_days
+    before = delta.built_days(settings, "impressions", staged=True)
+    built = sorted(before | set(run))
+    reach = days.widened(before=lateness, after=lateness)
+    relabelled = [day for day in built if reach.start.isoformat() <= day < run[0]]
+    rejudged = [day for day in built if run[-1] < day < reach.end.isoformat()]
+    landed = landing_reader.landed_days(settings.landing_path)
+    following = {landing_reader.day_after(day) for day in (*relabelled, *run)}
+    early = sorted((following - set(built)) & set(landed))
+    return Scope(run, built, relabelled, rejudged, early, landed[0])
+
+
+def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
+    """Ingest the folders of `days`. Raises InputError when one cannot be taken as it is."""
+    landing = settings.landing_path
+    landing_reader.check_days(landing, days)
+    s = scope(settings, days)
+    for day in s.early:
+        landing_reader.check_file(landing_reader.find_file(landing, day, "clicks"), "clicks")
+
+    cleaned = {name: frame.persist() for name, frame in _cleaned(spark, settings, s.run).items()}
+    ads, bad_pictures = _usable(spark, settings, kept(cleaned["ads"], "ads").persist())
+    clicks = _clicks(spark, settings, s, cleaned["clicks"]).persist()
+    impressions = _impressions(spark, settings, s, cleaned["impressions"]).persist()
+    paired = labels.pairs(impressions, clicks, settings).persist()
+    labelled = labels.labelled(impressions.where(F.col("day").isin(s.relabelled + s.run)), paired)
+
+    judged = clicks.where(F.col("folder").isin(s.run + s.rejudged))
+    misfits = quarantine.misfit_clicks(labels.misfits(judged, paired, s.built, s.first, settings))
+    refused = [quarantine.malformed(frame, name) for name, frame in cleaned.items()]
+    if s.rejudged:
+        there = delta.read(spark, settings, "quarantine", s.rejudged, staged=True)
+        refused.append(there.where(~((F.col("source") == "clicks") & F.col("reason").isin(*labels.CLICK_REASONS))))
+    aside = quarantine.all_of(*refused, bad_pictures, misfits)
+
+    write = partial(delta.write_days, spark, settings, staged=True)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        jobs = {
+            "ads": pool.submit(write, "ads", ads, s.run),
+            "users": pool.submit(write, "users", kept(cleaned["users"], "users"), s.run),
+            "behaviours": pool.submit(write, "behaviours", kept(cleaned["behaviours"], "behaviours"), s.run),
+            "clicks": pool.submit(write, "clicks", kept(cleaned["clicks"], "clicks"), s.run),
+            "quarantine": pool.submit(write, "quarantine", aside, s.run + s.rejudged),
+        }
+        results = {name: job.result() for name, job in jobs.items()}
+    results["impressions"] = write("impressions", labelled, s.relabelled + s.run)
+    said = _report(spark, settings, s, cleaned, paired, results)
+    for frame in (*cleaned.values(), clicks, impressions, paired):
+        frame.unpersist()
+    return said
+
+
+def _cleaned(spark: SparkSession, settings: Settings, days: list[str]) -> dict[str, DataFrame]:
+    """Landing file -> its rows, judged (columns `_reason`, `_copy`)."""
+    landing = settings.landing_path
+    raw = {name: landing_reader.read(spark, landing, name, days) for name in LANDING}
+    ads = cleaning.entities(raw["ads"], "ads", "ad_id")
+    catalogue = kept(ads, "ads")
+    before = landing_reader.day_before(days[0])
+    if before >= landing_reader.landed_days(landing)[0] and (landing / f"day={before}").is_dir():
+        landing_reader.check_file(landing_reader.find_file(landing, before, "ads"), "ads")
+        old = cleaning.entities(landing_reader.read(spark, landing, "ads", [before]), "ads", "ad_id")
+        catalogue = catalogue.unionByName(kept(old, "ads"))
+    return {
+        "impressions": cleaning.impressions(raw["impressions"], catalogue, settings.time_zone),
+        "clicks": cleaning.clicks(raw["clicks"]),
+        "behaviours": cleaning.behaviours(raw["behaviours"]),
+        "ads": ads,
+        "users": cleaning.entities(raw["users"], "users", "user_id"),
+    }
+
+
+def _usable(spark: SparkSession, settings: Settings, ads: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """The catalogues with `image` null where the picture cannot be used, and the quarantine rows that say so."""
+    named = [row["image"] for row in ads.where("image IS NOT NULL").select("image").distinct().collect()]
+    unusable = pictures.unusable(paths.images(settings), named)
+    if not unusable:
+        return ads, quarantine.pictures(spark, [], {})
+    bad = F.col("image").isin(*unusable)
+    rows = [(row["day"], row["ad_id"], row["image"]) for row in ads.where(bad).collect()]
+    cleared = ads.withColumn("image", F.when(~bad, F.col("image")))
+    return cleared, quarantine.pictures(spark, rows, unusable)
+
+
+def _clicks(spark: SparkSession, settings: Settings, s: Scope, own: DataFrame) -> DataFrame:
+    """Clicks that this run may need: `folder`, CLICK_COLUMNS, `early`."""
+
+    def shaped(frame: DataFrame, early: bool) -> DataFrame:
+        return frame.select(F.col("day").alias("folder"), *CLICK_COLUMNS, F.lit(early).alias("early"))
+
+    parts = [shaped(kept(own, "clicks"), False)]
+    first = s.relabelled[0] if s.relabelled else s.run[0]
+    last = s.rejudged[-1] if s.rejudged else s.run[-1]
+    ingested = [day for day in s.built if first <= day <= last and day not in s.run]
+    if ingested:
+        parts.append(shaped(delta.read(spark, settings, "clicks", ingested, staged=True), False))
+    if s.early:
+        raw = landing_reader.read(spark, settings.landing_path, "clicks", s.early)
+        parts.append(shaped(kept(cleaning.clicks(raw), "clicks"), True))
+    frame = parts[0]
+    for part in parts[1:]:
+        frame = frame.unionByName(part)
+    return frame
+
+
+def _impressions(spark: SparkSession, settings: Settings, s: Scope, own: DataFrame) -> DataFrame:
+    """The run's impressions, and those of the built days that its clicks or the rejudged folders' may belong to."""
+    columns = [one.name for one in TABLES["impressions"].columns if one.name not in ("label", "clicked_at")]
+    frame = kept(own, "impressions").select(*columns)
+    around = [day for day in (*s.relabelled, *s.rejudged) if day not in s.run]
+    if around:
+        old = delta.read(spark, settings, "impressions", around, staged=True).select(*columns)
+        frame = frame.unionByName(old)
+    return frame
+
+
+def _report(
+    spark: SparkSession,
+    settings: Settings,
+    s: Scope,
+    cleaned: dict[str, DataFrame],
+    paired: DataFrame,
+    results: dict[str, delta.WriteResult],
+) -> StageReport:
+    counts = {f"rows_{name}": result.rows for name, result in results.items() if name in LANDING}
+    copies = None
+    for name, frame in cleaned.items():
+        one = frame.groupBy(F.lit(name).alias("source")).agg(
+            F.count(F.lit(1)).alias("landed"), F.sum(F.col(COPY).cast("int")).alias("copies")
+        )
+        copies = one if copies is None else copies.union(one)
+    assert copies is not None
+    landed = {row["source"]: row for row in copies.collect()}
+    counts |= {f"copies_{name}": row["copies"] for name, row in landed.items() if row["copies"]}
+    valid = paired.where(F.col("valid") & F.col("day").isin(s.run))
+    further = valid.count() - valid.select("day", "impression_id").distinct().count()
+    counts["further_clicks"] = further
+    there = delta.read(spark, settings, "quarantine", s.run, staged=True)
+    reasons = {f"{r['source']}: {r['reason']}": r["count"] for r in there.groupBy("source", "reason").count().collect()}
+    older = [day for day in results["impressions"].changed_days if day < s.run[0]]
+    remarks = [f"late clicks changed the labels of {', '.join(older)}"] if older else []
+    return StageReport(
+        stage="1-impressions",
+        day=s.run[-1],
+        seconds=0.0,
+        rows_in=landed["impressions"]["landed"] if "impressions" in landed else 0,
+        rows_out=_own_rows(spark, settings, s.run),
+        set_aside=sum(reasons.values()),
+        versions={f"staged/{name}": result.version for name, result in results.items()},
+        counts=counts | dict(sorted(reasons.items())),
+        remarks=remarks,
+    )
+
+
+def _own_rows(spark: SparkSession, settings: Settings, days: list[str]) -> int:
+    return delta.read(spark, settings, "impressions", days, staged=True).count()

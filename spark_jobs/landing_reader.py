@@ -1,0 +1,238 @@
+"""Landing files -> Spark frames, each row with what is wrong with its form.
+
+What makes a whole file unusable raises InputError before Spark starts on it; what is wrong with one row becomes the
+row's `_reason`, and the row goes to quarantine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from contracts.days import Days
+from contracts.errors import InputError
+from contracts.tables import LANDING, Column
+
+RAW, REASON = "_raw", "_reason"
+_FOLDER = re.compile(r"day=(\d{4}-\d{2}-\d{2})$")
+_TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})$"
+_TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
+_SAMPLE = 200  # lines of a JSON file that decide which columns it has and of which type
+_JSON_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "timestamp": (str,),
+    "int": (int,),
+    "long": (int,),
+    "double": (int, float),
+}
+
+
+def landed_days(landing: Path) -> list[str]:
+    """Days that have a folder, in order. Raises InputError when the landing folder is not there or holds none."""
+    if not landing.is_dir():
+        raise InputError(f"no landing folder at {landing}; wanted a folder that holds day=YYYY-MM-DD/ folders")
+    found = sorted(m[1] for f in landing.iterdir() if f.is_dir() and (m := _FOLDER.match(f.name)))
+    if not found:
+        names = ", ".join(sorted(f.name for f in landing.iterdir())[:10]) or "nothing"
+        raise InputError(f"{landing} holds no day; wanted folders named day=YYYY-MM-DD, found {names}")
+    return found
+
+
+def find_file(landing: Path, day: str, source: str) -> Path:
+    """`<landing>/day=<day>/<source>.parquet` or `.jsonl`. Raises InputError saying what is missing."""
+    folder = landing / f"day={day}"
+    if not folder.is_dir():
+        there = landed_days(landing)
+        hint = f"the first day is {there[0]}" if day < there[0] else f"the last day is {there[-1]}"
+        raise InputError(f"no landing folder for {day}: {folder} does not exist; {hint}")
+    held = sorted(f.name for f in folder.iterdir())
+    if not held:
+        wanted = ", ".join(f"{name}.parquet or .jsonl" for name in LANDING)
+        raise InputError(f"the landing folder {folder} is empty; wanted {wanted}")
+    found = [f for kind in ("parquet", "jsonl") if (f := folder / f"{source}.{kind}").is_file()]
+    if len(found) != 1:
+        what = "both" if found else "neither"
+        raise InputError(
+            f"{folder} holds {what} of {source}.parquet and {source}.jsonl; wanted one of them; found {', '.join(held)}"
+        )
+    return found[0]
+
+
+def check_days(landing: Path, days: Days) -> None:
+    """Every day of the interval has its five files with the declared columns. Raises InputError for the first wrong."""
+    there = landed_days(landing)
+    first = days.start.isoformat()
+    if first < there[0]:
+        raise InputError(f"{first} is before the first day of {landing}; the first landing folder is {there[0]}")
+    for day in days.texts():
+        for source in LANDING:
+            check_file(find_file(landing, day, source), source)
+
+
+def check_file(path: Path, source: str) -> None:
+    """Raises InputError when the file cannot be read or has not the declared columns and types."""
+    columns = LANDING[source]
+    found = _parquet_columns(path) if path.suffix == ".parquet" else _json_columns(path, columns)
+    if found is None:
+        return
+    wanted = {one.name: one.type for one in columns}
+    missing = [name for name in wanted if name not in found]
+    other = [name for name in wanted if name in found and not _fits(wanted[name], found[name])]
+    if missing or other:
+        wrong = [f"column {name} is missing" for name in missing]
+        wrong += [f"column {name} is {found[name]}, wanted {_spelt(wanted[name])}" for name in other]
+        raise InputError(
+            f"{path}: {'; '.join(wrong)}. Wanted: {', '.join(f'{n} {_spelt(t)}' for n, t in wanted.items())}. "
+            f"Found: {', '.join(f'{n} {t}' for n, t in found.items())}"
+        )
+
+
+def read(spark: SparkSession, landing: Path, source: str, days: Sequence[str]) -> DataFrame:
+    """Columns `day` (folder), the declared ones, `_raw` (the row as it landed) and `_reason` (null: well formed).
+
+    The files must have passed `check_file`. Empty text is null.
+    """
+    files = [find_file(landing, day, source) for day in days]
+    parts = [
+        reader(spark, [str(f) for f in files if f.suffix == suffix], LANDING[source])
+        for suffix, reader in ((".parquet", _read_parquet), (".jsonl", _read_json))
+        if any(f.suffix == suffix for f in files)
+    ]
+    frame = parts[0] if len(parts) == 1 else parts[0].unionByName(parts[1])
+    return frame.select("day", *(_emptied(one) for one in LANDING[source]), RAW, REASON)
+
+
+def first_reason(*rules: tuple[SparkColumn, str]) -> SparkColumn:
+    """The words of the first rule that is broken; null when none is."""
+    return F.coalesce(*(F.when(broken, F.lit(words)) for broken, words in rules))
+
+
+def required(source: str) -> list[tuple[SparkColumn, str]]:
+    return [
+        (F.col(one.name).isNull(), f"{one.name} is missing or empty") for one in LANDING[source] if not one.nullable
+    ]
+
+
+def day_before(day: str) -> str:
+    return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+
+
+def day_after(day: str) -> str:
+    return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+
+
+def _emptied(one: Column) -> SparkColumn:
+    column = F.col(one.name)
+    return F.nullif(column, F.lit("")).alias(one.name) if one.type == "string" else column
+
+
+def _folder_day() -> SparkColumn:
+    return F.regexp_extract("_metadata.file_path", r"day(?:=|%3D)(\d{4}-\d{2}-\d{2})", 1)
+
+
+def _read_parquet(spark: SparkSession, files: list[str], columns: Sequence[Column]) -> DataFrame:
+    schema = ", ".join(f"{one.name} {one.type}" for one in columns)
+    texts = [one.name for one in columns if one.type == "string"]
+    valid = {name: F.make_valid_utf8(name) for name in texts}
+    broken = [(~F.is_valid_utf8(name), f"{name} is not UTF-8 text") for name in texts]
+    raw = F.to_json(
+        F.struct(*(valid.get(one.name, F.col(one.name)).alias(one.name) for one in columns)),
+        {"timestampFormat": _TIME_FORMAT},
+    )
+    frame = spark.read.schema(schema).parquet(*files)
+    frame = frame.withColumn("day", _folder_day()).withColumn(RAW, raw).withColumn(REASON, first_reason(*broken))
+    return frame.withColumns(valid)
+
+
+def _read_json(spark: SparkSession, files: list[str], columns: Sequence[Column]) -> DataFrame:
+    # Times are read as text first: Spark's own reading takes `2026` or a time without an offset for a time.
+    schema = ", ".join(f"{one.name} {'string' if one.type == 'timestamp' else one.type}" for one in columns)
+    text = F.make_valid_utf8("value")
+    frame = (
+        spark.read.text(files)
+        .where(F.trim("value") != "")
+        .select(
+            _folder_day().alias("day"),
+            text.alias(RAW),
+            F.is_valid_utf8("value").alias("_utf8"),
+            F.from_json(text, f"{schema}, _corrupt string", {"columnNameOfCorruptRecord": "_corrupt"}).alias("_row"),
+        )
+        .select("day", RAW, "_utf8", "_row.*")
+    )
+    times = [one.name for one in columns if one.type == "timestamp"]
+    rules = [(~F.col("_utf8"), "not UTF-8 text"), (F.col("_corrupt").isNotNull(), "malformed JSON line")]
+    rules += [
+        (F.col(name).isNotNull() & (F.col(name) != "") & F.try_to_timestamp(_iso(name)).isNull(), f"{name} is no time")
+        for name in times
+    ]
+    frame = frame.withColumn(REASON, first_reason(*rules))
+    return frame.withColumns({name: F.try_to_timestamp(_iso(name)) for name in times}).drop("_utf8", "_corrupt")
+
+
+def _iso(name: str) -> SparkColumn:
+    return F.when(F.col(name).rlike(_TIME), F.col(name))
+
+
+def _parquet_columns(path: Path) -> dict[str, str]:
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} is no complete Parquet file ({error}); land it again") from None
+    return {one.name: str(one.type) for one in schema}
+
+
+def _json_columns(path: Path, columns: Sequence[Column]) -> dict[str, str] | None:
+    """Column -> declared type where its values fit, else what they are. None: no line from which to tell."""
+    rows: list[dict[str, object]] = []
+    with path.open("rb") as handle:
+        for _, line in zip(range(_SAMPLE), handle, strict=False):
+            try:
+                row = json.loads(line)
+            except ValueError:  # also UnicodeDecodeError: such a line goes to quarantine
+                continue
+            if isinstance(row, dict):
+                rows.append(row)
+    if not rows:
+        return None
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row[name] for row in rows if row.get(name) is not None]
+        wanted = next((one.type for one in columns if one.name == name), None)
+        kinds = sorted({type(value).__name__ for value in values})
+        good = wanted is None or not values or any(_json_fits(wanted, value) for value in values)
+        found[name] = (wanted or "|".join(kinds)) if good else "|".join(kinds)
+    return found
+
+
+def _json_fits(wanted: str, value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, _JSON_TYPES[wanted]):
+        return False
+    return wanted != "timestamp" or re.match(_TIME, str(value)) is not None
+
+
+def _fits(wanted: str, found: str) -> bool:
+    if wanted == found:
+        return True
+    if wanted == "timestamp":
+        return re.match(r"timestamp\[(ms|us)", found) is not None
+    fitting = {
+        "string": ("large_string", "string_view", "dictionary<values=string, indices=int32, ordered=0>"),
+        "int": ("int32", "int16", "int8"),
+        "long": ("int64", "int32"),
+        "double": ("float",),
+    }
+    return found in fitting.get(wanted, ())
+
+
+def _spelt(wanted: str) -> str:
+    spelt = {"timestamp": "timestamp[us, tz=UTC]", "int": "int32", "long": "int64"}
+    return spelt.get(wanted, wanted)

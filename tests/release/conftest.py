@@ -1,0 +1,171 @@
+"""A small world by hand: a catalogue, a day's ad groups whose clicks follow a user's click rate, and models whose
+quality is set by hand: `sharp` reads that rate from its bin, `dull` half of it, `random` nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from deltalake import write_deltalake
+
+from contracts import artifacts, paths
+from contracts.features import FEATURES, feature_set
+from contracts.hashing import code
+from contracts.rows import RowMap
+from contracts.settings import Settings
+from training.model import CTRModel, save
+from training.recipes import recipe
+
+ARROW = {"bigint": pa.int64(), "double": pa.float64(), "array<bigint>": pa.list_(pa.int64())}
+RATES = (0.02, 0.1, 0.3, 0.6)  # of a user's clicks: what there is to learn
+
+
+def arrow_type(feature: Any) -> pa.DataType:
+    if feature.kind == "numeric":
+        return pa.float64()
+    return pa.list_(pa.int64()) if feature.kind in ("multi_hot", "sequence") else pa.int64()
+
+
+def by_side(*sides: str) -> list[Any]:
+    return [f for f in FEATURES if f.side in sides and f.kind != "cross"]
+
+
+@dataclasses.dataclass
+class World:
+    settings: Settings
+
+    def catalogue(self, day: str, count: int, first: int = 0) -> list[str]:
+        """`count` ads, two of each category and picture; no picture's file exists: the reserved one stands in."""
+        ids = [f"ad-{n:03d}" for n in range(first, first + count)]
+        rows = pa.table(
+            {
+                "day": [day] * count,
+                "ad_id": ids,
+                "category_id": [f"c{n // 2 % 3}" for n in range(first, first + count)],
+                "image": [f"{n // 2:064x}" for n in range(first, first + count)],
+            }
+        )
+        address = paths.table(self.settings, "ads")
+        write_deltalake(address, rows, mode="overwrite", partition_by=["day"], predicate=f"day = '{day}'") if (
+            Path(address) / "_delta_log"
+        ).exists() else write_deltalake(address, rows, partition_by=["day"])
+        return ids
+
+    def groups(self, day: str, users: int = 60, each: int = 20, seed: int = 1, ads: int = 12, clicks: bool = True):
+        random = np.random.default_rng(seed)
+        struct = pa.struct(
+            [("impression_id", pa.string()), ("shown_at", pa.timestamp("us", tz="UTC")), ("position", pa.int32()),
+             ("label", pa.int32()), ("user_id", pa.string())]
+            + [(f"c_{f.name}", arrow_type(f)) for f in by_side("user", "context")]
+        )  # fmt: skip
+        schema = pa.schema(
+            [("day", pa.string()), ("group_id", pa.string()), ("ad_id", pa.string()), ("image", pa.string())]
+            + [(f"c_{f.name}", arrow_type(f)) for f in by_side("ad")]
+            + [("impressions", pa.list_(struct))]
+        )
+        impressions: dict[str, list[dict[str, Any]]] = {}
+        moment = datetime.fromisoformat(day).replace(tzinfo=UTC)
+        for user in range(users):
+            rate = RATES[user % len(RATES)]
+            for n in range(each):
+                ad = f"ad-{int(random.integers(ads)):03d}"
+                row: dict[str, Any] = {
+                    "impression_id": f"{user:03d}-{n:03d}", "shown_at": moment, "position": 0,
+                    "label": int(random.random() < rate) if clicks else 0, "user_id": f"u{user}",
+                    "c_user_ctr_7d": rate, "c_gender": code("f"), "c_hour": code("8"), "c_query_words": [code("red")],
+                }  # fmt: skip
+                impressions.setdefault(ad, []).append(row)
+        rows = [
+            {"day": day, "group_id": f"{ad}#0", "ad_id": ad, "image": None, "c_ad_id": code(ad),
+             "c_category_id": code("c1"), "c_price": 3.5, "impressions": those}
+            for ad, those in sorted(impressions.items())
+        ]  # fmt: skip
+        address = paths.table(self.settings, "ad_groups")
+        table = pa.Table.from_pylist(rows, schema=schema)
+        if (Path(address) / "_delta_log").exists():
+            write_deltalake(address, table, mode="overwrite", predicate=f"day = '{day}'")
+        else:
+            write_deltalake(address, table, partition_by=["day"])
+
+    def model(
+        self, day: str, kind: str = "sharp", interval: tuple[str, str] | None = ("", ""), parent: Path | None = None,
+        seed: int = 0,
+    ) -> Path:  # fmt: skip
+        """Address of a finished model manifest; `interval` ("", "") means the ten days before `day`."""
+        chosen = recipe("tiny")
+        features = feature_set(chosen.feature_set)
+        maps = {}
+        for f in features:
+            table: np.ndarray = np.empty(0, np.int64)
+            if f.encoding == "bins":
+                table = np.array([0.05, 0.2, 0.4], np.float64)
+            elif f.encoding == "vocabulary":
+                table = np.sort(np.array([code(t) for t in ("c0", "c1", "c2", "f", "8")], np.int64))
+            maps[f.name] = RowMap(f.name, f.encoding, f.size, table)
+        torch.manual_seed(seed)
+        net = CTRModel(chosen, features, maps)
+        self._shape(net, features, kind)
+        inputs = {"kind": kind, "seed": str(seed), "interval": str(interval), "parent": str(parent)}
+        where = artifacts.fresh(artifacts.folder(paths.artifacts(self.settings), "model", day, inputs))
+        save(where, chosen, features, maps, net.eval(), self.settings.time_zone)
+        if interval == ("", ""):
+            interval = ((date.fromisoformat(day) - timedelta(days=10)).isoformat(), day)
+        manifest = artifacts.Manifest(
+            kind="model", day=day, key=artifacts.digest(inputs), inputs=inputs, interval=interval,
+            parent=str(parent) if parent else None, figures={"recipe": "tiny"},
+        )  # fmt: skip
+        return artifacts.finish(where, manifest)
+
+    def _shape(self, net: CTRModel, features: Any, kind: str) -> None:
+        """Leaves of the model: logit = what the bin of user_ctr_7d says, plus a whisper of everything else."""
+        if kind == "random":
+            for parameter in net.dcn.parameters():
+                torch.nn.init.normal_(parameter, std=0.6)
+            return
+        logits = torch.tensor([0, -2.0, *np.log(np.array(RATES) / (1 - np.array(RATES)))], dtype=torch.float32)
+        if kind == "dull":
+            logits = logits.clone()
+            logits[2:4], logits[4:6] = logits[2:4].mean(), logits[4:6].mean()
+        with torch.no_grad():
+            net.dcn.out.weight.mul_(0.02)
+            net.dcn.out.bias.zero_()
+            at = net.dcn.out.weight.shape[1] - sum(f.dimension for f in features)
+            for f in features:
+                if f.name == "user_ctr_7d":
+                    net.dcn.embedding[f.name].weight[:, 0] = logits
+                    net.dcn.out.weight[0, at] = 1.0
+                at += f.dimension
+            for layer in net.dcn.cross:
+                for parameter in layer.parameters():
+                    parameter.zero_()
+            if kind == "nan":
+                net.dcn.out.bias.fill_(float("nan"))
+
+    def decision(self, address: Path) -> dict[str, Any]:
+        read: dict[str, Any] = json.loads((address.parent / "decision.json").read_bytes())
+        return read
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One database for the session: making it takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def world(tmp_path: Path, mlflow_uri: str) -> World:
+    """Catalogues of two days, ten training days' worth of groups in one, and the held-out day 2026-01-20."""
+    settings = Settings(home=tmp_path / "home", mlflow_uri=mlflow_uri, bootstrap_samples=200)
+    made = World(settings)
+    made.catalogue("2026-01-19", 10)
+    made.catalogue("2026-01-20", 12)
+    made.groups("2026-01-15", seed=5)
+    made.groups("2026-01-20", seed=6)
+    return made

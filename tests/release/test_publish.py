@@ -1,0 +1,194 @@
+"""Publishing: the log is the truth, the pointer follows it, and a kill at any point is finished by running again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from contracts import artifacts, paths, report
+from contracts.bundle import WEIGHTS
+from contracts.errors import DamagedArtifact, InputError
+from release import candidate, gate, lookup_table, publications, publish, registry
+from release.rollback import rollback
+from serving.bundle import open_bundle, open_current, read_pointer
+
+ONE, TWO, THREE = "2026-01-19", "2026-01-20", "2026-01-21"
+
+
+@pytest.fixture
+def days(world):
+    world.catalogue("2026-01-18", 10)
+    world.catalogue(THREE, 14)
+    world.groups(ONE, seed=7)
+    world.groups(THREE, seed=8)
+    return world
+
+
+def decide(world, day: str, kind: str, seed: int = 0) -> Path:
+    model = world.model(day, kind, ("2026-01-09", day), seed=seed)
+    return gate.run(lookup_table.run(model, world.settings), world.settings)
+
+
+def release(world, day: str, kind: str, seed: int = 0):
+    return publish.run(decide(world, day, kind, seed), world.settings)
+
+
+def alias_manifest(world) -> str:
+    return registry.client_of(world.settings).get_model_version_by_alias("adlens", "champion").tags["manifest"]
+
+
+def test_yes_no_rollback_and_what_served_when(days):
+    world, settings = days, days.settings
+    one = release(world, ONE, "dull")
+    two = release(world, TWO, "sharp")
+    assert [e.action for e in publications.read(settings)] == ["publish", "publish"]
+    bundle, pointer = open_current(settings)
+    assert (pointer.publication, pointer.bundle) == (2, two.bundle)
+    assert len(bundle.table.codes) == 12  # of the catalogue at the end of the day, not of its start
+    assert alias_manifest(world) == two.model
+
+    kept = release(world, THREE, "random")
+    assert kept.action == "keep" and kept.model == two.model and kept.bundle != two.bundle
+    bundle, pointer = open_current(settings)
+    assert pointer.publication == 3 and len(bundle.table.codes) == 14  # refreshed although the gate said no
+    assert "NO" in report.read_all(settings, THREE)[-1].remarks[0]
+    assert alias_manifest(world) == two.model
+
+    back = rollback(settings, reason="a test")
+    assert back.bundle == one.bundle and back.action == "rollback" and back.day == THREE
+    assert open_current(settings)[1].bundle == one.bundle
+    with pytest.raises(InputError, match="first model"):
+        rollback(settings)
+    assert rollback(settings, to=2).bundle == two.bundle
+    assert [e.publication for e in publications.read(settings)] == [1, 2, 3, 4, 5]
+    assert publications.champion_of(publications.read(settings), THREE).bundle == two.bundle
+    with pytest.raises(InputError, match="no publication 9"):
+        rollback(settings, to=9)
+
+
+def test_again_publishes_nothing_new(days):
+    settings = days.settings
+    decision = decide(days, ONE, "sharp")
+    first = publish.run(decision, settings)
+    version = DeltaTable(publications.address(settings)).version()
+    bundles = sorted(p.name for p in paths.bundles(settings).iterdir())
+    assert publish.run(decision, settings) == first
+    assert DeltaTable(publications.address(settings)).version() == version
+    assert sorted(p.name for p in paths.bundles(settings).iterdir()) == bundles
+
+
+def test_an_older_day_evaluates_and_publishes_nothing(days):
+    settings = days.settings
+    release(days, TWO, "dull")
+    before = read_pointer(settings)
+    assert release(days, ONE, "sharp") is None
+    assert read_pointer(settings) == before
+    assert "publishes nothing" in report.read_all(settings, ONE)[-1].remarks[0]
+
+
+def test_no_without_a_champion_serves_nothing(days):
+    assert release(days, ONE, "random") is None
+    assert read_pointer(days.settings) is None
+    assert publications.read(days.settings) == []
+
+
+def test_refused_on_a_day_that_has_published_leaves_what_is_served(days):
+    settings = days.settings
+    release(days, ONE, "dull")
+    two = release(days, TWO, "sharp")
+    kept = release(days, TWO, "random")
+    assert kept.action == "keep" and kept.bundle == two.bundle
+    assert open_current(settings)[1].bundle == two.bundle
+
+
+class Killed(BaseException):
+    """Not an Exception: nothing may catch it."""
+
+
+@pytest.mark.parametrize("step", ["settle_bundle", "append", "settle", "crown"])
+def test_killed_between_steps_and_run_again(days, monkeypatch, step):
+    settings, decision = days.settings, decide(days, ONE, "sharp")
+
+    def die(*_, **__):
+        raise Killed
+
+    home = {"settle_bundle": publish, "append": publications, "settle": publications, "crown": registry}[step]
+    with monkeypatch.context() as patch:
+        patch.setattr(home, step, die)
+        with pytest.raises(Killed):
+            publish.run(decision, settings)
+    entry = publish.run(decision, settings)
+    assert [e.publication for e in publications.read(settings)] == [1]
+    assert open_current(settings)[1].bundle == entry.bundle
+    assert alias_manifest(days) == entry.model
+
+
+def test_killed_after_the_rename_of_the_bundle(days, monkeypatch):
+    """The log's row is missing, the bundle is there: run again, it is found and used."""
+    settings, decision = days.settings, decide(days, ONE, "sharp")
+    with monkeypatch.context() as patch:
+        patch.setattr(publications, "append", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            publish.run(decision, settings)
+    assert read_pointer(settings) is None
+    assert len([p for p in paths.bundles(settings).iterdir() if not p.name.startswith(".")]) == 1
+    assert publish.run(decision, settings).publication == 1
+
+
+def test_the_pointer_is_the_old_one_or_the_new_one(days, monkeypatch):
+    release(days, ONE, "dull")
+    old = read_pointer(days.settings)
+    decision = decide(days, TWO, "sharp")
+    real = os.replace
+
+    def die(source, target):
+        if Path(target) == paths.pointer(days.settings):
+            raise Killed
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(artifacts.os, "replace", die)
+        with pytest.raises(Killed):
+            publish.run(decision, days.settings)
+    assert read_pointer(days.settings) == old
+    assert publish.run(decision, days.settings).publication == 2
+    assert read_pointer(days.settings).publication == 2
+
+
+def test_tampered_bundles_are_refused(days):
+    settings = days.settings
+    release(days, ONE, "dull")
+    two = release(days, TWO, "sharp")
+    folder = paths.bundles(settings) / two.bundle
+    info = (folder / "bundle.json").read_text()
+    (folder / "bundle.json").write_text(info.replace('"recipe": "tiny"', '"recipe": "tinier"'))
+    with pytest.raises(DamagedArtifact, match="not the name"):
+        open_bundle(folder)
+    (folder / "bundle.json").write_text(info)
+    data = bytearray((folder / WEIGHTS).read_bytes())
+    data[-1] ^= 1
+    (folder / WEIGHTS).write_bytes(bytes(data))
+    with pytest.raises(DamagedArtifact, match="checksum"):
+        open_current(settings)
+    rollback(settings)
+    with pytest.raises(DamagedArtifact):  # one cannot go back to what is broken
+        rollback(settings, to=2)
+    assert open_current(settings)[1].publication == 3
+
+
+def test_a_bundle_that_scores_otherwise_is_not_published(days):
+    """The candidate is changed between gate and publication, checksums and all: the fresh process finds out."""
+    decision = decide(days, ONE, "sharp")
+    other = days.model(ONE, "dull", ("2026-01-09", ONE), seed=4)
+    table = Path(days.decision(decision)["table"])
+    folder = decision.parent / "candidate"
+    artifacts.fresh(folder)
+    candidate.write_candidate(folder, ONE, other, str(table), lookup_table.gate_table(table), "UTC")
+    manifest = artifacts.read(decision, check_files=False)
+    artifacts.finish(decision.parent, manifest)
+    with pytest.raises(DamagedArtifact, match="fresh process"):
+        publish.run(decision, days.settings)
+    assert read_pointer(days.settings) is None

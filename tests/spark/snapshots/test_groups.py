@@ -1,0 +1,168 @@
+"""Stage 4: what an impression sees, against a plain equi-join in Python, and rule 3: nothing of its day or later."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contracts.days import Days, day_start
+from contracts.errors import MissingArtifact
+from contracts.features import FEATURES, context_values
+from contracts.hashing import code
+from contracts.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Row = dict[str, Any]
+
+
+def oracle_code(feature: Any, value: Any) -> Any:
+    if value is None or feature.kind == "numeric":
+        return value
+    if feature.kind in ("multi_hot", "sequence"):
+        return [code(one) for one in value]
+    return code(value)
+
+
+def exploded(groups: list[Row]) -> dict[tuple[str, str], Row]:
+    """(day, impression_id) -> the impression with its group's columns beside it."""
+    rows: dict[tuple[str, str], Row] = {}
+    for group in groups:
+        outer = {name: value for name, value in group.items() if name not in ("impressions", "group_id")}
+        for one in group["impressions"]:
+            key = (group["day"], one["impression_id"])
+            assert key not in rows, f"{key} is in two groups"
+            rows[key] = outer | one
+    return rows
+
+
+def expected(world: Any, ads: list[Row], users: list[Row], delay: timedelta = timedelta(0)) -> dict[Any, Row]:
+    """Every impression with the snapshot that was published last before it, by dictionary look-ups."""
+    by_ad = {(row["day"], row["ad_id"]): row for row in ads}
+    by_user = {(row["day"], row["user_id"]): row for row in users}
+    first, rows = world.days.start, {}
+    for one in world.rows["impressions"]:
+        day = date.fromisoformat(one["day"])
+        if day == first:
+            continue
+        back = 1 if one["shown_at"] >= day_start(day, "UTC") + delay else 2
+        seen = (day - timedelta(days=back)).isoformat()
+        ad = by_ad.get((seen, one["ad_id"]), {}) | {"ad_id": one["ad_id"]}
+        user = by_user.get((seen, one["user_id"]), {})
+        values = {"ad": ad, "user": user, "context": context_values(one["shown_at"], one["query"], "UTC")}
+        row = {name: one[name] for name in ("day", "impression_id", "user_id", "ad_id", "position", "label")}
+        row |= {"shown_at": one["shown_at"].replace(tzinfo=None), "image": ad.get("image")}
+        row |= {f"c_{f.name}": oracle_code(f, values[f.side].get(f.name)) for f in FEATURES if f.kind != "cross"}
+        rows[one["day"], one["impression_id"]] = row
+    return rows
+
+
+@pytest.mark.parametrize("delay", [0, 300])
+def test_both_groupings_hold_every_impression_with_the_snapshot_before_it(
+    spark: SparkSession, settings: Settings, worlds: Any, snapshot: Callable[[Settings, str], list[Row]], delay: int
+) -> None:
+    from spark_jobs import delta, features, groups
+
+    settings = settings.model_copy(update={"publication_delay_minutes": delay})
+    world = worlds(days=8, impressions=150)
+    # The edges: the day's first moment, the moment of publication, and the last one of the day.
+    edge = datetime(2026, 1, 7, tzinfo=UTC)
+    shown = [edge, edge + timedelta(minutes=300), edge + timedelta(days=1, microseconds=-1)]
+    on_day = [row for row in world.rows["impressions"] if row["day"] == "2026-01-07"]
+    for row, at in zip(on_day, shown, strict=False):
+        row["shown_at"] = at
+    world.write(spark, settings)
+    features.run(spark, settings, world.days)
+    report = groups.run(spark, settings, world.days)
+    assert "2026-01-01" in report.remarks[0]
+    assert report.rows_in == 150 * 7
+    wanted = expected(
+        world, snapshot(settings, "ad_features"), snapshot(settings, "user_features"), timedelta(minutes=delay)
+    )
+    ad_groups = snapshot(settings, "ad_groups")
+    for table in ("ad_groups", "user_groups"):
+        rows = exploded(snapshot(settings, table))
+        assert rows.keys() == wanted.keys()
+        for key, row in rows.items():
+            assert row == wanted[key], (table, key)
+    assert max(len(group["impressions"]) for group in ad_groups) <= 25
+    shown_ads = Counter((day, row["ad_id"]) for (day, _), row in wanted.items())
+    assert len(ad_groups) == sum(-(-n // 25) for n in shown_ads.values())
+    assert len({(group["day"], group["group_id"]) for group in ad_groups}) == len(ad_groups)
+    versions = [delta.version(settings, table) for table in ("ad_groups", "user_groups")]
+    groups.run(spark, settings, Days.parse("2026-01-05", "2026-01-06"))
+    assert [delta.version(settings, table) for table in ("ad_groups", "user_groups")] == versions
+
+
+def test_groups_do_not_depend_on_partitioning(
+    spark: SparkSession, settings: Settings, worlds: Any, snapshot: Callable[[Settings, str], list[Row]]
+) -> None:
+    from pyspark.sql import functions as F
+
+    from spark_jobs import delta, features, groups
+
+    world = worlds(days=2, impressions=120)
+    world.write(spark, settings)
+    features.run(spark, settings, world.days)
+    shown = delta.read(spark, settings, "impressions", ["2026-01-02"])
+    known = groups.moments(spark, world.days, settings)
+    made = [
+        {(r["group_id"], tuple(i["impression_id"] for i in r["impressions"])) for r in groups.ad_groups(rows).collect()}
+        for rows in (
+            groups.coded(spark, settings, shown.repartition(7, F.rand(1)), known),
+            groups.coded(spark, settings, shown.coalesce(1).orderBy(F.desc("shown_at")), known),
+        )
+    ]
+    assert made[0] == made[1]
+    order = [ids for _, ids in made[0] if len(ids) > 5]
+    assert any(list(ids) != sorted(ids) for ids in order)  # an order of hashes, not of ids
+
+
+def test_nothing_of_the_day_or_later_reaches_an_impression(
+    spark: SparkSession, settings: Settings, tmp_path: Any, worlds: Any, snapshot: Callable[[Settings, str], list[Row]]
+) -> None:
+    """Labels, clicks, behaviours, catalogue and profiles of day D and later turned round: only D's labels differ."""
+    from spark_jobs import features, groups
+
+    day = "2026-01-05"
+    world, turned = worlds(days=6, impressions=60), worlds(days=6, impressions=60)
+    for name, rows in turned.rows.items():
+        for row in rows:
+            if row["day"] < day:
+                continue
+            if name == "impressions":
+                row["label"] = 1 - row["label"]
+            elif name == "ads":
+                row |= {"category_id": "other", "price": 1e6, "title": "other", "image": "f" * 64}
+            elif name == "users":
+                row |= {"gender": "x", "age_band": "other"}
+        if name in ("clicks", "behaviours"):
+            turned.rows[name] = [row for row in rows if row["day"] < day]
+    other = settings.model_copy(update={"home": tmp_path / "other"})
+    found = []
+    for one, data in ((settings, world), (other, turned)):
+        data.write(spark, one)
+        features.run(spark, one, data.days)
+        groups.run(spark, one, Days.parse(day))
+        found.append(exploded(snapshot(one, "ad_groups")))
+    left, right = found
+    assert left.keys() == right.keys() and len(left) == 60
+    for key, row in left.items():
+        assert row["label"] == 1 - right[key]["label"]
+        assert row | {"label": None} == right[key] | {"label": None}
+
+
+def test_a_snapshot_that_should_be_there_and_is_not_stops(
+    spark: SparkSession, settings: Settings, worlds: Any
+) -> None:
+    from spark_jobs import features, groups
+
+    worlds(days=3, impressions=5).write(spark, settings)
+    features.run(spark, settings, Days.parse("2026-01-01"))
+    with pytest.raises(MissingArtifact, match="2026-01-02"):
+        groups.run(spark, settings, Days.parse("2026-01-01", "2026-01-04"))

@@ -1,0 +1,199 @@
+"""Stage 5 for a day: learns, returns what is finished, starts warm from the CNN only, and its files load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import safetensors.numpy
+import torch
+from deltalake import DeltaTable, write_deltalake
+from PIL import Image
+from pydantic import ValidationError
+
+from contracts import artifacts, paths
+from contracts.errors import AdLensError, DamagedArtifact, MissingArtifact, SettingsError
+from contracts.features import feature_set
+from contracts.hashing import code
+from contracts.report import read_all
+from contracts.settings import Settings
+from training import model, reader
+from training.__main__ import main
+from training.cscnn import GREY
+from training.evaluate import score_day
+from training.loop import Loop
+from training.parent import parent_of
+from training.pictures import Pictures
+from training.recipes import RECIPES, Recipe, recipe, tiny
+from training.train import train_day
+
+Made = Callable[..., Settings]
+DAY = date(2026, 1, 8)
+
+
+def log(settings: Settings, *rows: tuple[str, int, str | None]) -> None:
+    columns = ("day", "publication", "model")
+    written = [dict(zip(columns, row, strict=True)) for row in rows]
+    schema = pa.schema([("day", pa.string()), ("publication", pa.int64()), ("model", pa.string())])
+    write_deltalake(paths.table(settings, "publication_log"), pa.Table.from_pylist(written, schema), mode="append")
+
+
+def test_a_day_trains_learns_and_is_returned_when_run_again(make: Made) -> None:
+    settings = make(days=8, impressions=1_500, ads=80)
+    address = train_day(DAY, settings)
+    manifest = artifacts.read(address)
+    assert manifest.interval == ("2026-01-01", "2026-01-08") and manifest.rows["impressions"] == 7 * 1_500
+    assert manifest.figures["train_log_loss"] < manifest.figures["train_first_log_loss"]
+    (report,) = read_all(settings, "2026-01-08")
+    assert (report.stage, report.rows_in) == ("5-train", 10_500)
+
+    made = address.stat().st_mtime_ns
+    assert train_day(DAY, settings) == address and address.stat().st_mtime_ns == made
+    other = settings.model_copy(update={"seed": 7})
+    assert train_day(DAY, other) != address
+
+    loaded = model.load_model(address.parent)
+    scored = score_day(loaded, "2026-01-08", settings)
+    assert len(scored.score) == 1_500 and ((scored.score > 0) & (scored.score < 1)).all()
+    weights = safetensors.numpy.load_file(address.parent / model.WEIGHTS_FILE)
+    assert {name.split(".")[0] for name in weights} == {"dcn", "cnn"}
+    assert weights["dcn.embedding.gender.weight"].shape == (loaded.maps["gender"].rows, 4)
+    assert not weights["dcn.embedding.title_words.weight"][0].any()  # padding stays zero
+    config = json.loads((address.parent / model.CONFIG).read_bytes())
+    assert config["features"] == [f.name for f in feature_set("daily")] and config["visual_dimension"] == 8
+
+    pairs = [(str(scored_image), code("k1")) for scored_image in _images(settings)[:3]] + [(None, None)]
+    vectors = model.embed_pictures(address.parent, pairs, settings)
+    assert vectors.shape == (4, 8) and vectors.dtype == np.float32 and np.ptp(vectors[:3], axis=0).max() > 0
+    np.testing.assert_allclose(model.embed_pictures(address.parent, pairs, settings, at_once=1), vectors, atol=1e-5)
+
+    (address.parent / model.WEIGHTS_FILE).write_bytes(b"cut")
+    with pytest.raises(DamagedArtifact):
+        train_day(DAY, settings)
+
+
+def _images(settings: Settings) -> list[str]:
+    return sorted(path.stem for path in paths.images(settings).glob("*.jpg"))
+
+
+def test_the_held_out_day_is_never_read(make: Made) -> None:
+    settings = make(days=9)
+    with_day = train_day(DAY, settings)
+    table = DeltaTable(paths.table(settings, "ad_groups"))
+    table.delete("day >= '2026-01-08'")
+    assert train_day(DAY, settings) == with_day  # what happened on D or later changes nothing
+
+
+def test_the_parent_is_of_a_day_before_and_gives_its_cnn_only(make: Made) -> None:
+    settings = make(days=9)
+    assert parent_of(DAY, settings) is None
+    first = train_day(DAY, settings)
+    log(settings, ("2026-01-07", 1, None), ("2026-01-08", 2, str(first)))
+    assert parent_of(DAY, settings) is None  # its own day's publication does not count
+    assert parent_of(date(2026, 1, 9), settings) == first
+
+    second = train_day(date(2026, 1, 9), settings)
+    assert artifacts.read(second).parent == str(first)
+    parent, child = model.load_model(first.parent), model.load_model(second.parent)
+    net = model.CTRModel(child.recipe, child.features, child.maps)
+    fresh = {name: value.clone() for name, value in net.state_dict().items()}
+    assert model.warm_start(net, child.maps, parent) is None
+    for name, value in net.state_dict().items():
+        if name.startswith("dcn."):
+            assert torch.equal(value, fresh[name]), name
+        elif not name.endswith(".prior"):
+            assert torch.equal(value, parent.net.state_dict()[name]), name
+
+
+def test_category_priors_follow_the_category_not_its_row() -> None:
+    features = list(feature_set("daily"))
+    maps = _hash_maps(features)
+
+    def with_categories(*codes: int) -> tuple[model.CTRModel, dict]:
+        own = {**maps, "category_id": model.RowMap("category_id", "vocabulary", 100, np.array(codes, np.int64))}
+        return model.CTRModel(tiny(), features, own), own
+
+    old, old_maps = with_categories(10, 20, 30)
+    new, new_maps = with_categories(20, 25, 30)
+    before = new.state_dict()["cnn.layer1.0.attention1.channel.prior"].clone()
+    parent = model.LoadedModel(tiny(), features, old_maps, old, {})
+    assert model.warm_start(new, new_maps, parent) is None
+    name = "cnn.layer1.0.attention1.channel.prior"
+    got, source = new.state_dict()[name], old.state_dict()[name]
+    assert torch.equal(got[[0, 1, 2, 4]], source[[0, 1, 3, 4]])  # reserved rows, 20 and 30
+    assert torch.equal(got[3], before[3])  # 25 is new
+
+
+def _hash_maps(features: list) -> dict:
+    from contracts.rows import fit_hash
+
+    return {f.name: fit_hash(f) for f in features}
+
+
+def test_a_parent_of_another_shape_is_refused_in_words(make: Made) -> None:
+    features = list(feature_set("daily"))
+    maps = _hash_maps(features)
+    wide = tiny().model_copy(update={"width": 16})
+    parent = model.LoadedModel(wide, features, maps, model.CTRModel(wide, features, maps), {})
+    assert "another shape" in str(model.warm_start(model.CTRModel(tiny(), features, maps), maps, parent))
+
+
+def test_a_logged_parent_that_is_gone_stops_the_run(make: Made) -> None:
+    settings = make(days=8)
+    log(settings, ("2026-01-05", 1, "/gone/manifest.json"))
+    with pytest.raises(MissingArtifact, match="/gone/manifest.json"):
+        train_day(DAY, settings)
+
+
+def test_nan_stops_the_run(make: Made) -> None:
+    settings = make(days=2)
+    table = reader.open_table(paths.table(settings, "ad_groups"))
+    features, chosen = list(feature_set("daily")), tiny()
+    maps = _hash_maps(features)
+    net = model.CTRModel(chosen, features, maps)
+    loop = Loop(chosen, features, maps, net, Pictures(settings, 16), 1)
+    with torch.no_grad():
+        net.dcn.out.bias.fill_(float("nan"))
+    with pytest.raises(AdLensError, match="the loss became nan"):
+        loop.step(next(reader.day_batches(table, "2026-01-01")))
+
+
+def test_missing_and_broken_pictures_are_grey_and_a_late_one_is_seen(make: Made) -> None:
+    settings = make(days=1)
+    store = Pictures(settings, 8)
+    (paths.images(settings) / "bad.jpg").write_bytes(b"<html>404</html>")
+    got = store.load([None, "absent", "bad"])
+    assert got.shape == (3, 3, 8, 8) and (got == GREY).all() and store.unreadable == {"absent", "bad"}
+    Image.new("RGB", (20, 10), (255, 0, 0)).save(paths.images(settings) / "absent.jpg")
+    late = Pictures(settings, 8)
+    assert late.load(["absent"])[0, 0].float().mean() > 240
+    (paths.images(settings) / "absent.jpg").unlink()
+    assert torch.equal(Pictures(settings, 8).load(["absent"]), late.load(["absent"]))  # from the cache
+
+
+def test_recipes_refuse_unknown_keys_and_names() -> None:
+    with pytest.raises(ValidationError, match="learning_rate"):
+        Recipe.model_validate({"name": "x", "learning_rate": 1})
+    with pytest.raises(SettingsError, match="no recipe 'dialy'"):
+        recipe("dialy")
+    for name in RECIPES:
+        assert Recipe.model_validate(recipe(name).model_dump(mode="json")) == recipe(name)
+
+
+def test_the_command_prints_the_address_and_explains_errors(
+    make: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    settings = make(days=8)
+    for name, value in {"HOME": settings.home, "LANDING": settings.landing, "RECIPE": "tiny"}.items():
+        monkeypatch.setenv(f"ADLENS_{name}", str(value))
+    assert main(["train", "--day", "2026-01-08", "--address-file", str(tmp_path / "a")]) == 0
+    address = capsys.readouterr().out.strip()
+    assert (tmp_path / "a").read_text() == address and artifacts.read(address).kind == "model"
+    assert main(["train", "--day", "2026-01-03"]) == 2
+    assert "error: run 2026-01-03 trains on" in capsys.readouterr().err
+    assert main(["train", "--day", "3 January"]) == 2

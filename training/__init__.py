@@ -1,0 +1,1 @@
+"""Stage 5: DCN + CSCNN from the ad groups, without Spark, Airflow or Feast."""

@@ -1,0 +1,36 @@
+"""`python -m training train --day D`: prints the address of the model's manifest."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from contracts.artifacts import write_atomically
+from contracts.days import parse_day
+from contracts.errors import AdLensError
+from contracts.settings import load
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="training", description="Stage 5: trains a day's model from the ad groups.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="train run D on the days before D; D itself is never read")
+    train.add_argument("--day", required=True, metavar="D", help="the run's day, YYYY-MM-DD")
+    train.add_argument("--address-file", type=Path, metavar="F", help="also write the manifest's address here")
+    arguments = parser.parse_args(argv)
+    try:
+        from training.train import train_day  # imports torch: not for --help
+
+        address = train_day(parse_day(arguments.day), load())
+        if arguments.address_file:
+            write_atomically(arguments.address_file, str(address))
+    except AdLensError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(address)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""Scores a day's groups with a finished model, as benchmarks need it; the gate scores through serving's scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from contracts import paths
+from contracts.settings import Settings
+from training import reader
+from training.columns import Impressions
+from training.model import LoadedModel, category_rows, load_model, tensors
+from training.pictures import Pictures
+
+GROUPS = "ad_groups"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One entry an impression, in the table's order. `score`: predicted CTR."""
+
+    impression_id: NDArray[np.object_]
+    user_id: NDArray[np.object_]
+    ad_id: NDArray[np.object_]
+    label: NDArray[np.float32]
+    score: NDArray[np.float64]
+
+
+def day_batches(day: str, settings: Settings) -> Iterator[Impressions]:
+    """The day's impressions as code columns with label, user_id, impression_id, ad_id, image."""
+    yield from reader.chunks(reader.open_table(paths.table(settings, GROUPS)), day)
+
+
+@torch.inference_mode()
+def score_day(model: LoadedModel | Path | str, day: str, settings: Settings) -> Scored:
+    """Each ad's vector is computed once a chunk, as a lookup table would hold it; an unknown ad gets the fallback."""
+    loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    store = Pictures(settings, loaded.recipe.image_size)
+    parts: list[tuple[NDArray[np.generic], ...]] = []
+    for batch in reader.day_batches(reader.open_table(paths.table(settings, GROUPS)), day):
+        rows = tensors(loaded.features, loaded.maps, batch)
+        x_v = None
+        if loaded.net.cnn is not None:
+            category_B = category_rows(loaded.maps, batch.ads.category)
+            x_v = loaded.net.cnn(store.load(batch.ads.image), category_B)[torch.from_numpy(batch.ad_of)]
+        scores = torch.sigmoid(loaded.net.dcn(rows, x_v).double()).numpy()
+        own = batch.impressions
+        parts.append((own.impression_id, own.user_id, own.ad_id, own.label, scores))
+    return Scored(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -1,0 +1,1 @@
+"""The layers of CSCNN's production model, one equation group a file."""

@@ -1,0 +1,151 @@
+"""The training loop: one pass by default, three optimisers, a NaN guard, a progress bar on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from contracts.errors import AdLensError
+from contracts.features import Feature
+from contracts.rows import UNKNOWN, RowMap
+from training import metrics
+from training.model import CTRModel, category_rows, tensors
+from training.optim import RowwiseAdagrad
+from training.pictures import Pictures
+from training.reader import Batch
+from training.recipes import Recipe
+
+LAST = 50  # batches that the reported log loss and AUC are taken over
+
+
+@dataclass(frozen=True)
+class Trained:
+    """`log_loss` and `auc`: of the last batches, each scored before the step that learnt from it."""
+
+    log_loss: float
+    auc: float
+    first_log_loss: float
+    steps: int
+    impressions: int
+    pictures: int
+    seconds: float
+
+
+def seed_everything(seed: int, threads: int) -> None:
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def optimisers(recipe: Recipe, net: CTRModel) -> list[torch.optim.Optimizer]:
+    """Embeddings row-wise; DCN's layers, CNN, and the category priors by Adam at their own rates."""
+    embeddings = list(net.dcn.embedding.parameters())
+    dense = [p for name, p in net.dcn.named_parameters() if not name.startswith("embedding.")]
+    groups = [{"params": dense, "lr": recipe.dense_rate, "weight_decay": 0.0}]
+    if net.cnn is not None:
+        priors = net.cnn.prior_parameters()
+        inside = {id(p) for p in priors}
+        rest = [p for p in net.cnn.parameters() if id(p) not in inside]
+        groups.append({"params": rest, "lr": recipe.cnn_rate, "weight_decay": recipe.cnn_decay})
+        groups.append({"params": priors, "lr": recipe.prior_rate, "weight_decay": 0.0})
+    groups = [group for group in groups if group["params"]]
+    return [RowwiseAdagrad(embeddings, recipe.embedding_rate), torch.optim.AdamW(groups)]
+
+
+class Loop:
+    """Holds what a step needs; `run` goes through the epochs."""
+
+    def __init__(
+        self, recipe: Recipe, features: Sequence[Feature], maps: Mapping[str, RowMap], net: CTRModel,
+        pictures: Pictures, seed: int,
+    ):  # fmt: skip
+        self.recipe, self.features, self.maps, self.net, self.pictures = recipe, features, maps, net, pictures
+        self.optimisers = optimisers(recipe, net)
+        self.random = np.random.default_rng(seed)
+        self.seen: deque[tuple[Tensor, Tensor]] = deque(maxlen=max(1, recipe.bn_batches))
+        self.scored: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=LAST)
+
+    def logits(self, batch: Batch) -> Tensor:
+        rows = tensors(self.features, self.maps, batch)
+        if self.net.training and self.recipe.unknown_ad_share:
+            # An ad's first days: its id has no row yet, so the other features and the picture must carry it.
+            hidden = torch.from_numpy(self.random.random(len(batch.impressions)) < self.recipe.unknown_ad_share)
+            rows["ad_id"] = rows["ad_id"].masked_fill(hidden, UNKNOWN)
+        if self.net.cnn is None:
+            return self.net.dcn(rows, None)
+        pictures = self.pictures.load(batch.ads.image)
+        category_B = category_rows(self.maps, batch.ads.category)
+        self.seen.append((pictures, category_B))
+        return self.net(rows, torch.from_numpy(batch.ad_of), pictures, category_B)
+
+    def step(self, batch: Batch) -> float:
+        """One update. Raises AdLensError when the loss is not finite: nothing is published from such a run."""
+        labels = torch.from_numpy(batch.impressions.label)
+        logits = self.logits(batch)
+        loss = F.binary_cross_entropy_with_logits(logits, labels)
+        value = float(loss.detach())
+        if not np.isfinite(value):
+            raise AdLensError(f"the loss became {value}; lower the recipe's rates or look at the features' numbers")
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.scored.append((batch.impressions.label, torch.sigmoid(logits.detach()).numpy()))
+        return value
+
+    def run(self, epoch: Callable[[int], Iterator[Batch]], total: int) -> Trained:
+        """`epoch(n)` gives the batches of pass n; `total`: impressions a pass, for the progress bar."""
+        started, losses, steps, impressions, pictures = time.monotonic(), [], 0, 0, 0
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(file=sys.stderr), transient=False) as progress:
+            task = progress.add_task("train", total=total * self.recipe.epochs)
+            self.net.train()
+            for number in range(self.recipe.epochs):
+                for batch in epoch(number):
+                    losses.append(self.step(batch))
+                    steps, impressions = steps + 1, impressions + len(batch.impressions)
+                    pictures += len(batch.ads.image)
+                    rate = impressions / (time.monotonic() - started)
+                    text = f"train loss {np.mean(losses[-LAST:]):.4f} {rate:,.0f} impressions/s"
+                    progress.update(task, advance=len(batch.impressions), description=text)
+        if not steps:
+            raise AdLensError("no batch was read: the window's groups are empty")
+        self.settle_statistics()
+        labels, scores = (np.concatenate(part) for part in zip(*self.scored, strict=True))
+        return Trained(
+            log_loss=metrics.log_loss(labels, scores),
+            auc=metrics.auc(labels, scores),
+            first_log_loss=float(np.mean(losses[: max(1, steps // 20)])),
+            steps=steps,
+            impressions=impressions,
+            pictures=pictures if self.net.cnn is not None else 0,
+            seconds=time.monotonic() - started,
+        )
+
+    @torch.no_grad()
+    def settle_statistics(self) -> None:
+        """BatchNorm's running averages trail the weights; the mean over the last batches replaces them, so that the
+        lookup table's vectors look like those that the DCN learnt from."""
+        if self.net.cnn is not None and self.recipe.bn_batches:
+            norms = [module for module in self.net.cnn.modules() if isinstance(module, nn.BatchNorm2d)]
+            momenta = [norm.momentum for norm in norms]
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None  # a plain mean over the batches
+            self.net.cnn.train()
+            for pictures, category_B in self.seen:
+                self.net.cnn(pictures, category_B)
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+        self.net.eval()

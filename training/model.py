@@ -1,0 +1,160 @@
+"""DCN + CSCNN as one model, its files, and what the lookup table asks of it.
+
+Files of a model artifact: model.safetensors (names dcn.* as contracts.bundle's WEIGHTS, cnn.*), rows.safetensors,
+rows.json (contracts.rows), config.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from contracts.artifacts import write_atomically
+from contracts.batch import rows_of
+from contracts.errors import DamagedArtifact, MissingArtifact
+from contracts.features import Feature, feature_set
+from contracts.rows import UNKNOWN, RowMap, describe, from_arrays, to_arrays
+from contracts.settings import Settings
+from training.cscnn import CSCNN
+from training.dcn import DCN
+from training.pictures import Pictures
+from training.reader import Batch
+from training.recipes import Recipe
+
+WEIGHTS_FILE, ROWS_FILE, ROWS_JSON, CONFIG = "model.safetensors", "rows.safetensors", "rows.json", "config.json"
+
+
+class CTRModel(nn.Module):
+    """Shapes: B pictures, N impressions. The picture of an ad is embedded once and its vector shared (C27)."""
+
+    def __init__(self, recipe: Recipe, features: Sequence[Feature], maps: Mapping[str, RowMap]):
+        super().__init__()
+        self.dcn = DCN(features, maps, recipe.d_v, recipe.deep, recipe.cross_layers, recipe.cross_input)
+        self.cnn = CSCNN(recipe, maps["category_id"].rows) if recipe.d_v else None
+
+    def forward(self, rows: Mapping[str, Tensor], ad_of_N: Tensor, pictures: Tensor, category_B: Tensor) -> Tensor:
+        """Logits [N]."""
+        return self.dcn(rows, None if self.cnn is None else self.cnn(pictures, category_B)[ad_of_N])
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A finished model, in eval mode."""
+
+    recipe: Recipe
+    features: list[Feature]
+    maps: dict[str, RowMap]
+    net: CTRModel
+    config: dict[str, object]
+
+
+def category_rows(maps: Mapping[str, RowMap], codes: Sequence[int | None]) -> Tensor:
+    """Rows of the category_id RowMap, int64 [n]; None gives the reserved row (C12)."""
+    present = np.array([code is not None for code in codes], np.bool_)
+    values = np.array([code or 0 for code in codes], np.int64)
+    return torch.from_numpy(maps["category_id"].of_codes(values, present))
+
+
+def tensors(features: Sequence[Feature], maps: Mapping[str, RowMap], batch: Batch) -> dict[str, Tensor]:
+    rows = rows_of(features, maps, batch.impressions.codes)
+    return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in rows.items()}
+
+
+def save(
+    where: Path, recipe: Recipe, features: Sequence[Feature], maps: Mapping[str, RowMap], net: CTRModel, time_zone: str
+) -> None:
+    weights = {name: value.contiguous() for name, value in net.state_dict().items()}
+    safetensors.torch.save_file(weights, where / WEIGHTS_FILE)
+    safetensors.numpy.save_file(to_arrays(maps), where / ROWS_FILE)
+    write_atomically(where / ROWS_JSON, json.dumps(describe(maps), indent=2) + "\n")
+    config = {
+        "recipe": recipe.model_dump(mode="json"),
+        "feature_set": recipe.feature_set,
+        "features": [feature.name for feature in features],
+        "visual_dimension": recipe.d_v,
+        "image_size": recipe.image_size,
+        "deep_layers": len(recipe.deep),
+        "cross_layers": recipe.cross_layers,
+        "time_zone": time_zone,
+    }
+    write_atomically(where / CONFIG, json.dumps(config, indent=2) + "\n")
+
+
+def load_model(model_dir: Path | str) -> LoadedModel:
+    """From a model artifact's folder. Raises MissingArtifact or DamagedArtifact."""
+    where = Path(model_dir)
+    for name in (WEIGHTS_FILE, ROWS_FILE, ROWS_JSON, CONFIG):
+        if not (where / name).is_file():
+            raise MissingArtifact(f"{where} is no model: {name} is missing; run the stage `train` first")
+    try:
+        config = json.loads((where / CONFIG).read_bytes())
+        recipe = Recipe.model_validate(config["recipe"])
+        arrays = safetensors.numpy.load_file(where / ROWS_FILE)
+        maps = from_arrays(json.loads((where / ROWS_JSON).read_bytes()), arrays)
+        features = list(feature_set(recipe.feature_set))
+        net = CTRModel(recipe, features, maps)
+        net.load_state_dict(safetensors.torch.load_file(where / WEIGHTS_FILE))
+    except (ValueError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
+        raise DamagedArtifact(f"{where} does not hold a model of this version: {error}") from None
+    return LoadedModel(recipe, features, maps, net.eval(), config)
+
+
+def embed_pictures(
+    model_dir: Path | str,
+    pairs: Sequence[tuple[str | None, int | None]],
+    settings: Settings,
+    model: LoadedModel | None = None,
+    at_once: int = 256,
+) -> NDArray[np.float32]:
+    """x_v of (picture digest, category code) pairs, float32 [n, d_v]; (None, None) is the fallback.
+
+    In eval mode, in batches of `at_once`; a vector does not depend on its batch-mates beyond rounding.
+    """
+    model = model or load_model(model_dir)
+    if model.net.cnn is None:
+        return np.zeros((len(pairs), 0), np.float32)
+    store = Pictures(settings, model.recipe.image_size)
+    parts = [np.zeros((0, model.recipe.d_v), np.float32)]
+    with torch.inference_mode():
+        for first in range(0, len(pairs), at_once):
+            part = pairs[first : first + at_once]
+            pictures = store.load([image for image, _ in part])
+            parts.append(model.net.cnn(pictures, category_rows(model.maps, [code for _, code in part])).numpy())
+    return np.concatenate(parts)
+
+
+def warm_start(net: CTRModel, maps: Mapping[str, RowMap], parent: LoadedModel) -> str | None:
+    """Copies the parent's CNN, and nothing else, into `net`. Returns why not, or None when done.
+
+    A_c and A_s are matched by category code: an id never changes meaning, a category that the parent lacks keeps its
+    random start.
+    """
+    if net.cnn is None or parent.net.cnn is None:
+        return "one of the two models has no CNN"
+    own, theirs = net.cnn.state_dict(), parent.net.cnn.state_dict()
+    mine, old = maps["category_id"], parent.maps["category_id"]
+    codes = mine.table.astype(np.int64)
+    source = old.of_codes(codes, np.ones(len(codes), np.bool_))
+    into = mine.of_codes(codes, np.ones(len(codes), np.bool_))
+    known = source != UNKNOWN
+    for name in own:
+        if name not in theirs or own[name].shape[1:] != theirs[name].shape[1:]:
+            return f"the parent's CNN has another shape at {name}"
+        if name.endswith(".prior"):
+            own[name][: UNKNOWN + 1] = theirs[name][: UNKNOWN + 1]
+            own[name][torch.from_numpy(into[known])] = theirs[name][torch.from_numpy(source[known])]
+        elif own[name].shape != theirs[name].shape:
+            return f"the parent's CNN has another shape at {name}"
+        else:
+            own[name] = theirs[name]
+    net.cnn.load_state_dict(own)
+    return None

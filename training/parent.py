@@ -1,0 +1,33 @@
+"""Rule 4's parent: what the latest run of a day before D had published, as the publication log tells it."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from contracts import paths
+from contracts.artifacts import read
+from contracts.settings import Settings
+
+LOG = "publication_log"
+
+
+def parent_of(day: date, settings: Settings) -> Path | None:
+    """Address of the model manifest that served after the last run before `day`; None for the first run.
+
+    Raises MissingArtifact or DamagedArtifact if the log names a model that is not there.
+    """
+    try:
+        log = DeltaTable(paths.table(settings, LOG))
+    except TableNotFoundError:
+        return None
+    rows = log.to_pyarrow_table(columns=["day", "publication", "model"]).to_pylist()
+    before = [row for row in rows if row["day"] < day.isoformat() and row["model"]]
+    if not before:
+        return None
+    address = Path(max(before, key=lambda row: row["publication"])["model"])
+    read(address)
+    return address

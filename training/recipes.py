@@ -1,0 +1,101 @@
+"""What a training run is: a frozen config that refuses unknown keys, and functions that return full ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.errors import SettingsError
+
+
+class Recipe(BaseModel):
+    """One model and how it is trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    feature_set: str = "daily"
+
+    # The picture's side.
+    visual: Literal["none", "cnn", "cscnn"] = Field(default="cscnn", description="cnn: no category")
+    image_size: int = Field(default=224, gt=0, description="pixels a side")
+    visual_dimension: int = Field(default=150, gt=0, description="d_v; ignored where visual is none")
+    width: int = Field(default=64, gt=0, description="channels of ResNet18's first stage; 64 is the paper's")
+    stem: Literal["imagenet", "small", "small_stride2"] = Field(default="imagenet", description="small: 3x3, no pool")
+    prior_channels: int = Field(default=20, gt=0, description="C', CSCNN 3.3.4")
+    prior_size: int = Field(default=6, gt=0, description="H' = W', CSCNN 3.3.4")
+    reduction: int = Field(default=4, gt=0, description="of the channel attention's MLP")
+
+    # DCN (Eq 3 to 6).
+    deep: tuple[int, ...] = Field(default=(1024, 512, 256), min_length=1)
+    cross_layers: int = Field(default=3, ge=0)
+    cross_input: Literal["all", "non_visual"] = Field(
+        default="non_visual", description="z_0 of Eq 5; non_visual: x_nv, as printed; all: [x_v, x_nv]"
+    )
+
+    # The loop.
+    epochs: int = Field(default=1, gt=0)
+    pictures_per_batch: int = Field(default=64, gt=0)
+    impressions_per_picture: int = Field(default=25, gt=0, description="of one ad in a batch; CSCNN groups at most 25")
+    buffer_impressions: int = Field(default=100_000, gt=0, description="size of the shuffle buffer")
+    embedding_rate: float = Field(default=0.02, gt=0, description="row-wise Adagrad")
+    dense_rate: float = Field(default=1e-3, gt=0, description="Adam, DCN's layers")
+    cnn_rate: float = Field(default=1e-3, gt=0, description="Adam, convolutions and head")
+    prior_rate: float = Field(default=1e-2, gt=0, description="Adam, A_c and A_s: each category sees few pictures")
+    cnn_decay: float = Field(default=0.0, ge=0, description="AdamW decay of convolutions and head; never of A (C11)")
+    unknown_ad_share: float = Field(default=0.0, ge=0, lt=1, description="training rows whose ad_id is hidden")
+    precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the CNN; never of DCN")
+    bn_batches: int = Field(default=100, ge=0, description="batches whose mean replaces BatchNorm's running ones")
+    number_sample: int = Field(default=100_000, gt=0, description="numbers a feature's quantile bins are fitted on")
+    threads: int = Field(default=2, gt=0)
+
+    @property
+    def d_v(self) -> int:
+        return 0 if self.visual == "none" else self.visual_dimension
+
+
+def production() -> Recipe:
+    """CSCNN's production model: 224 pixels, d_v 150, C' 20, H' 6, deep 1024-512-256, three cross layers."""
+    return Recipe(name="production", cnn_rate=1e-4, precision="bfloat16", threads=8)
+
+
+def daily() -> Recipe:
+    """The laptop's model: small pictures through a quarter-width ResNet18, a few minutes of two cores a day."""
+    return Recipe(
+        name="daily", image_size=32, visual_dimension=16, width=16, stem="small_stride2", prior_size=4,
+        deep=(128, 64, 32), cross_layers=2, impressions_per_picture=32, unknown_ad_share=0.3,
+    )  # fmt: skip
+
+
+def daily_dcn() -> Recipe:
+    """`daily` without pictures: what the picture's gain is measured against."""
+    return daily().model_copy(update={"name": "daily_dcn", "visual": "none"})
+
+
+def daily_cnn() -> Recipe:
+    """`daily` with a CNN that is not told the category."""
+    return daily().model_copy(update={"name": "daily_cnn", "visual": "cnn"})
+
+
+def tiny() -> Recipe:
+    """For tests: seconds."""
+    return daily().model_copy(
+        update={
+            "name": "tiny", "image_size": 16, "visual_dimension": 8, "width": 8, "deep": (32, 16),
+            "buffer_impressions": 4_000, "bn_batches": 10,
+        }
+    )  # fmt: skip
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    recipe.__name__: recipe for recipe in (production, daily, daily_dcn, daily_cnn, tiny)
+}
+
+
+def recipe(name: str) -> Recipe:
+    """Raises SettingsError for a name that is no recipe."""
+    if name not in RECIPES:
+        raise SettingsError(f"no recipe '{name}' (setting ADLENS_RECIPE); known: {', '.join(sorted(RECIPES))}")
+    return RECIPES[name]()

@@ -1,0 +1,46 @@
+"""The MLflow run of a training: parameters, metrics, and the model's files under `model`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from contracts.settings import Settings
+
+EXPERIMENT, ARTIFACT_PATH = "adlens", "model"
+
+
+class Run:
+    """An MLflow run, written with the client: no global state."""
+
+    def __init__(self, settings: Settings, name: str, tags: Mapping[str, str]):
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        for noisy in ("alembic", "mlflow"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        from mlflow.tracking import MlflowClient
+
+        home = settings.home_path / "mlflow"
+        home.mkdir(parents=True, exist_ok=True)
+        self.client = MlflowClient(settings.mlflow_tracking_uri)
+        experiment = self.client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            # Beside the database; MLflow's own default is the current directory.
+            where = None if settings.mlflow_uri else (home / "artifacts").as_uri()
+            identifier = self.client.create_experiment(EXPERIMENT, artifact_location=where)
+        else:
+            identifier = experiment.experiment_id
+        self.id: str = self.client.create_run(identifier, run_name=name, tags=dict(tags)).info.run_id
+
+    def log(self, parameters: Mapping[str, object], figures: Mapping[str, float]) -> None:
+        for name, value in parameters.items():
+            self.client.log_param(self.id, name, value)
+        for name, value in figures.items():
+            self.client.log_metric(self.id, name, value)
+
+    def add(self, file: Path) -> None:
+        self.client.log_artifact(self.id, str(file), ARTIFACT_PATH)
+
+    def end(self, status: str = "FINISHED") -> None:
+        self.client.set_terminated(self.id, status)
