@@ -69,7 +69,8 @@ def main(argv: list[str] | None = None) -> int:
                 pools[name].append(_one(day, name, settings, latest))
             without, with_picture = (pools[name][-1] for name in names)
             _print(f"{day}", without, with_picture, settings)
-        _print("pooled", *(_pool(pools[name]) for name in names), settings)
+        without, with_picture = (_pool(pools[name]) for name in names)
+        _print("pooled", without, with_picture, settings)
     except AdLensError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

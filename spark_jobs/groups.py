@@ -33,25 +33,28 @@ JUST_AFTER = timedelta(microseconds=1)  # the snapshot of two days before is the
 
 
 def moments(spark: SparkSession, days: Days, settings: Settings) -> DataFrame:
-    """day, since, moment: from `since` on (until the day's next one) an impression sees what `moment` sees.
+    """day, seen, since, moment: from `since` on (until the day's next one) an impression sees what `moment` sees.
 
-    Without a publication delay a day has one. With one, what lands in the delay still sees the snapshot before.
+    `seen` numbers a day's moments. Without a publication delay a day has one; with one, what is shown in the delay
+    still sees the snapshot before.
     """
     delay = timedelta(minutes=settings.publication_delay_minutes)
     rows = []
     for day in days:
         start, end = (day_start(d, settings.time_zone) for d in (day, day + timedelta(days=1)))
-        rows.append((day.isoformat(), start, start + JUST_AFTER))
+        rows.append((day.isoformat(), 0, start, start + JUST_AFTER))
         if timedelta(0) < delay < end - start:
-            rows.append((day.isoformat(), start + delay, start + delay + JUST_AFTER))
-    return spark.createDataFrame(rows, "day string, since timestamp, moment timestamp")
+            rows.append((day.isoformat(), 1, start + delay, start + delay + JUST_AFTER))
+    return spark.createDataFrame(rows, "day string, seen int, since timestamp, moment timestamp")
 
 
 def with_moment(impressions: DataFrame, known: DataFrame) -> DataFrame:
-    """Impressions with `moment`, the latest of their day whose `since` is not after them."""
-    latest = known.groupBy("day").agg(F.sort_array(F.collect_list(F.struct("since", "moment")), asc=False).alias("all"))
-    seen = F.filter("all", lambda one: one["since"] <= F.col("shown_at"))
-    return impressions.join(F.broadcast(latest), "day").withColumn("moment", seen[0]["moment"]).drop("all")
+    """Impressions with `seen` and `moment`: the latest of their day whose `since` is not after them."""
+    entry = F.struct("since", "seen", "moment")
+    latest = known.groupBy("day").agg(F.sort_array(F.collect_list(entry), asc=False).alias("all"))
+    past = F.filter("all", lambda one: one["since"] <= F.col("shown_at"))[0]
+    joined = impressions.join(F.broadcast(latest), "day")
+    return joined.withColumns({"seen": past["seen"], "moment": past["moment"]}).drop("all")
 
 
 def point_in_time(
@@ -86,31 +89,34 @@ def coded_side(spark: SparkSession, settings: Settings, impressions: DataFrame, 
 
 
 def coded(spark: SparkSession, settings: Settings, impressions: DataFrame, known: DataFrame) -> DataFrame:
-    """Impressions (day, what was logged, user_id, ad_id) with the codes of all three sides and the ad's image."""
+    """Impressions (day, seen, what was logged, both ids) with the codes of all three sides and the ad's image."""
     timed = with_moment(impressions, known)
     users = coded_side(spark, settings, timed, "user")
     ads = coded_side(spark, settings, timed, "ad")
     context = context_values(F.col("shown_at"), F.col("query"), settings.time_zone)
     joined = timed.join(users, ["user_id", "moment"], "left").join(ads, ["ad_id", "moment"], "left")
     return joined.withColumns(context).select(
-        "day", *LOGGED, "user_id", "ad_id", "image", *_names("user", "ad"), *code_columns(FEATURES, "context")
+        "day", "seen", *LOGGED, "user_id", "ad_id", "image", *_names("user", "ad"), *code_columns(FEATURES, "context")
     )
 
 
 def grouped(rows: DataFrame, table: Table, key: str, size: int, order: Sequence[SparkColumn]) -> DataFrame:
-    """Groups of at most `size` rows of one `key` and day, as few as possible, in `order` (which leaves no ties)."""
+    """Groups of at most `size` rows of one `key` and day, as few as possible, in `order` (which leaves no ties).
+
+    Rows that saw different snapshots (`seen`) are never in one group: it holds the key's features once.
+    """
     outer = [c.name for c in table.columns if c.name not in ("day", "group_id", "impressions")]
     inner = _inner_names(table)
-    numbered = rows.withColumn("rank", F.row_number().over(Window.partitionBy("day", key).orderBy(*order)) - 1)
+    numbered = rows.withColumn("rank", F.row_number().over(Window.partitionBy("day", key, "seen").orderBy(*order)) - 1)
     numbered = numbered.withColumn("part", F.floor(F.col("rank") / size).cast("int"))
     entry = F.struct("rank", F.struct(*inner).alias("row"))
-    lists = numbered.groupBy("day", key, "part").agg(
+    lists = numbered.groupBy("day", key, "seen", "part").agg(
         F.sort_array(F.collect_list(entry)).alias("entries"),
         *[F.first(column).alias(column) for column in outer if column != key],
     )
     return lists.select(
         "day",
-        F.concat_ws("#", key, "part").alias("group_id"),
+        F.concat_ws("#", key, "seen", "part").alias("group_id"),
         *outer,
         F.transform("entries", lambda one: one["row"]).alias("impressions"),
     )

@@ -37,6 +37,9 @@ class Recipe(BaseModel):
 
     # The loop.
     epochs: int = Field(default=1, gt=0)
+    rehearsals: int = Field(
+        default=0, ge=0, description="passes before, of which only the CNN is kept; none after a warm start"
+    )
     pictures_per_batch: int = Field(default=64, gt=0)
     impressions_per_picture: int = Field(default=25, gt=0, description="of one ad in a batch; CSCNN groups at most 25")
     buffer_impressions: int = Field(default=100_000, gt=0, description="size of the shuffle buffer")
@@ -65,7 +68,8 @@ def daily() -> Recipe:
     """The laptop's model: small pictures through a quarter-width ResNet18, a few minutes of two cores a day."""
     return Recipe(
         name="daily", image_size=32, visual_dimension=16, width=16, stem="small_stride2", prior_size=4,
-        deep=(128, 64, 32), cross_layers=2, impressions_per_picture=32, unknown_ad_share=0.3,
+        deep=(128, 64, 32), cross_layers=2, pictures_per_batch=32, impressions_per_picture=32,
+        cnn_rate=2e-3, unknown_ad_share=0.3, rehearsals=2,
     )  # fmt: skip
 
 
@@ -84,7 +88,7 @@ def tiny() -> Recipe:
     return daily().model_copy(
         update={
             "name": "tiny", "image_size": 16, "visual_dimension": 8, "width": 8, "deep": (32, 16),
-            "buffer_impressions": 4_000, "bn_batches": 10,
+            "buffer_impressions": 4_000, "bn_batches": 10, "rehearsals": 0,
         }
     )  # fmt: skip
 

@@ -184,4 +184,4 @@ def test_rowwise_adagrad_touches_the_batchs_rows_only() -> None:
     change = (table.weight.detach() - before).numpy()
     # Row 1: g = (2, 4), mean square 10; row 3: g = (0, 4), mean square 8.
     wanted = [[0, 0], [-0.5 * 2 / 10**0.5, -0.5 * 4 / 10**0.5], [0, 0], [0, -0.5 * 4 / 8**0.5]]
-    np.testing.assert_allclose(change, wanted, atol=1e-5)
+    np.testing.assert_allclose(change, np.array(wanted), atol=1e-5)

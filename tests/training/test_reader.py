@@ -15,6 +15,7 @@ from contracts.features import BY_NAME, feature_set
 from contracts.rows import fit_bins, fit_vocabulary
 from contracts.settings import Settings
 from training import reader, rows_fit
+from training.columns import Impressions
 
 Made = Callable[..., Settings]
 
@@ -60,7 +61,12 @@ def test_a_batch_holds_each_picture_once_and_bounds_its_share(table: DeltaTable)
 def test_the_buffer_bounds_what_is_held(table: DeltaTable, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
     real = reader.concatenate
-    monkeypatch.setattr(reader, "concatenate", lambda parts: held.append(sum(map(len, parts))) or real(parts))
+
+    def watched(parts: list[Impressions]) -> Impressions:
+        held.append(sum(map(len, parts)))
+        return real(parts)
+
+    monkeypatch.setattr(reader, "concatenate", watched)
     list(reader.epoch(table, reader.days_with_groups(table), 1, 300, 16, 5))
     assert max(held) <= 600 and len(held) == 4  # a day of 300 fills it: never more than buffer + one chunk
 

@@ -30,7 +30,7 @@ from training.loop import Loop
 from training.parent import parent_of
 from training.pictures import Pictures
 from training.recipes import RECIPES, Recipe, recipe, tiny
-from training.train import train_day
+from training.train import _fresh_but_for_the_cnn, train_day
 
 Made = Callable[..., Settings]
 DAY = date(2026, 1, 8)
@@ -108,6 +108,22 @@ def test_the_parent_is_of_a_day_before_and_gives_its_cnn_only(make: Made) -> Non
             assert torch.equal(value, fresh[name]), name
         elif not name.endswith(".prior"):
             assert torch.equal(value, parent.net.state_dict()[name]), name
+
+
+def test_a_rehearsal_hands_on_the_cnn_only_and_is_left_out_after_a_warm_start(make: Made) -> None:
+    settings = make(days=9)
+    chosen = tiny().model_copy(update={"rehearsals": 1})
+    features = list(feature_set("daily"))
+    first = model.CTRModel(chosen, features, _hash_maps(features))
+    second = _fresh_but_for_the_cnn(first, chosen, features, _hash_maps(features))
+    for name, value in second.state_dict().items():
+        own = first.state_dict()[name]
+        assert torch.equal(value, own) or not name.startswith("cnn."), name
+    assert not torch.equal(first.dcn.deep[0].weight, second.dcn.deep[0].weight)
+
+    alone = train_day(DAY, settings, chosen)
+    after = train_day(date(2026, 1, 9), settings, chosen, lambda *_: alone)
+    assert [artifacts.read(address).rows["rehearsals"] for address in (alone, after)] == [1, 0]
 
 
 def test_category_priors_follow_the_category_not_its_row() -> None:
