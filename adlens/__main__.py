@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -67,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     if command is None:
         print(f"error: `{words[0]}` is no command; known: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, with what it started
     try:
         if words[0] != "day":  # `day` may be told a folder, and then decides itself
             _recall_landing()
@@ -76,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped by the keyboard; the same command goes on where this one was", file=sys.stderr)
+        print("stopped; the same command goes on where this one was", file=sys.stderr)
         return 130
 
 

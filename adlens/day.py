@@ -103,14 +103,14 @@ def _in_process(settings: Settings, progress: Progress, log: Path, console: Cons
     with log.open("ab") as out:
         child = subprocess.Popen(
             airflow_home.test_command(progress.day),
-            env=airflow_home.environment(settings), stdout=out, stderr=subprocess.STDOUT,
+            env=airflow_home.environment(settings), stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
             progress.follow(console, lambda: child.poll() is None)
         finally:
-            if child.poll() is None:  # Ctrl-C: the run ends with the person who asked for it
-                child.terminate()
-                child.wait(30)
+            if child.poll() is None:  # Ctrl-C: the run, Spark and training end with the person who asked for it
+                services.end_group(child.pid)
+                child.wait()
     return child.returncode == 0
 
 

@@ -184,14 +184,19 @@ def down(settings: Settings) -> list[str]:
         return []
     here = Running(**json.loads(note.read_text(encoding="utf-8")))
     ours = [name for name, pid in here.pids.items() if _start_time(pid) == here.started[name]]
-    for how, patience in ((signal.SIGTERM, 20.0), (signal.SIGKILL, 5.0)):
-        for name in ours:
-            _signal_group(here.pids[name], how)
-        until = time.monotonic() + patience
-        while time.monotonic() < until and any(_group_lives(here.pids[name]) for name in ours):
-            time.sleep(0.2)
+    end_group(*(here.pids[name] for name in ours))
     note.unlink()
     return ours
+
+
+def end_group(*groups: int) -> None:
+    """Asks process groups to end, and ends those that have not after 20 s."""
+    for how, patience in ((signal.SIGTERM, 20.0), (signal.SIGKILL, 5.0)):
+        for group in groups:
+            _signal_group(group, how)
+        until = time.monotonic() + patience
+        while time.monotonic() < until and any(_group_lives(group) for group in groups):
+            time.sleep(0.2)
 
 
 def _signal_group(group: int, how: signal.Signals) -> None:

@@ -6,7 +6,7 @@ A write replaces whole days and commits nothing for a day whose rows are already
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
@@ -27,11 +27,13 @@ Fingerprint = tuple[int, str]  # rows, sum of the rows' hashes
 
 @dataclass(frozen=True)
 class WriteResult:
-    """`rows`: in all the days asked for; `version`: of the table afterwards; `changed_days`: what was rewritten."""
+    """`rows`: in all the days asked for; `version`: of the table afterwards; `changed_days`: what was rewritten;
+    `day_rows`: rows by day, days without rows left out."""
 
     rows: int
     version: int
     changed_days: list[str]
+    day_rows: dict[str, int] = field(default_factory=dict)
 
 
 def declaration(name: str) -> Table:
@@ -55,7 +57,7 @@ def version(settings: Settings, name: str, staged: bool = False) -> int:
 
     if not exists(settings, name, staged):
         raise MissingArtifact(_missing(settings, name, staged))
-    return int(DeltaTable(address(settings, name, staged), without_files=True).version())
+    return int(DeltaTable(address(settings, name, staged)).version())
 
 
 def read(
@@ -120,7 +122,8 @@ def write_days(
             )
     finally:
         frame.unpersist()
-    return WriteResult(sum(n for n, _ in new.values()), version(settings, name, staged), changed)
+    by_day = {day: n for day, (n, _) in sorted(new.items())}
+    return WriteResult(sum(by_day.values()), version(settings, name, staged), changed, by_day)
 
 
 def _missing(settings: Settings, name: str, staged: bool) -> str:
@@ -177,7 +180,7 @@ def _create(spark: SparkSession, settings: Settings, table: Table, where: str, s
         )
     checks = CHECKS.get(table.name, {})
     if checks:
-        there = DeltaTable(where, without_files=True).metadata().configuration
+        there = DeltaTable(where).metadata().configuration
         for check, rule in checks.items():
             if f"delta.constraints.{check}" not in there:
                 spark.sql(f"ALTER TABLE delta.`{where}` ADD CONSTRAINT {check} CHECK ({rule})")

@@ -165,35 +165,27 @@ def _report(
     paired: DataFrame,
     results: dict[str, delta.WriteResult],
 ) -> StageReport:
-    counts = {f"rows_{name}": result.rows for name, result in results.items() if name in LANDING}
-    copies = None
+    """Every figure in two small queries: one on what was cleaned and paired, one on what was set aside."""
+    valid = paired.where(F.col("valid") & F.col("day").isin(s.run)).groupBy("day", "impression_id")
+    parts = [valid.agg((F.count(F.lit(1)) - 1).alias("n")).select(F.lit("further_clicks").alias("what"), "n")]
     for name, frame in cleaned.items():
-        one = frame.groupBy(F.lit(name).alias("source")).agg(
-            F.count(F.lit(1)).alias("landed"), F.sum(F.col(COPY).cast("int")).alias("copies")
-        )
-        copies = one if copies is None else copies.union(one)
-    assert copies is not None
-    landed = {row["source"]: row for row in copies.collect()}
-    counts |= {f"copies_{name}": row["copies"] for name, row in landed.items() if row["copies"]}
-    valid = paired.where(F.col("valid") & F.col("day").isin(s.run))
-    further = valid.count() - valid.select("day", "impression_id").distinct().count()
-    counts["further_clicks"] = further
-    there = delta.read(spark, settings, "quarantine", s.run, staged=True)
-    reasons = {f"{r['source']}: {r['reason']}": r["count"] for r in there.groupBy("source", "reason").count().collect()}
+        parts.append(frame.select(F.lit(f"copies_{name}").alias("what"), F.col(COPY).cast("long").alias("n")))
+        parts.append(frame.select(F.lit(f"landed_{name}").alias("what"), F.lit(1).cast("long").alias("n")))
+    together = parts[0]
+    for part in parts[1:]:
+        together = together.union(part)
+    counts = {row["what"]: row["n"] for row in together.groupBy("what").agg(F.sum("n").alias("n")).collect()}
+    there = delta.read(spark, settings, "quarantine", s.run, staged=True).groupBy("source", "reason").count().collect()
+    reasons = {f"{row['source']}: {row['reason']}": row["count"] for row in there}
     older = [day for day in results["impressions"].changed_days if day < s.run[0]]
-    remarks = [f"late clicks changed the labels of {', '.join(older)}"] if older else []
     return StageReport(
         stage="1-impressions",
         day=s.run[-1],
         seconds=0.0,
-        rows_in=landed["impressions"]["landed"] if "impressions" in landed else 0,
-        rows_out=_own_rows(spark, settings, s.run),
+        rows_in=counts.get("landed_impressions", 0),
+        rows_out=sum(results["impressions"].day_rows.get(day, 0) for day in s.run),
         set_aside=sum(reasons.values()),
         versions={f"staged/{name}": result.version for name, result in results.items()},
-        counts=counts | dict(sorted(reasons.items())),
-        remarks=remarks,
+        counts={name: n for name, n in sorted(counts.items()) if n} | dict(sorted(reasons.items())),
+        remarks=[f"late clicks changed the labels of {', '.join(older)}"] if older else [],
     )
-
-
-def _own_rows(spark: SparkSession, settings: Settings, days: list[str]) -> int:
-    return delta.read(spark, settings, "impressions", days, staged=True).count()
