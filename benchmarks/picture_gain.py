@@ -1,6 +1,6 @@
 """What the picture is worth: AUC of `daily` against `daily_dcn` over the last held-out days, paired by user.
 
-    python benchmarks/picture_gain.py --last 2026-02-08 [--days 7] [--shuffle]
+    python -m benchmarks.picture_gain --last 2026-02-08 [--days 7] [--shuffle]
 
 Trains both recipes for each held-out day D on the days before it (rule 4), scores D, pools the days. A model starts
 from the CNN of the day before, as in production. `--shuffle` gives each ad another ad's picture, in training and in

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 
 from pyspark.sql import Column as SparkColumn
@@ -57,8 +58,19 @@ def with_moment(impressions: DataFrame, known: DataFrame) -> DataFrame:
     return joined.withColumns({"seen": past["seen"], "moment": past["moment"]}).drop("all")
 
 
+def persisted(frame: DataFrame, until: ExitStack) -> DataFrame:
+    """The frame, computed once and kept until the stack closes."""
+    until.callback(frame.unpersist)
+    return frame.persist()
+
+
 def point_in_time(
-    spark: SparkSession, settings: Settings, impressions: DataFrame, side: str, columns: Sequence[str]
+    spark: SparkSession,
+    settings: Settings,
+    impressions: DataFrame,
+    side: str,
+    columns: Sequence[str],
+    until: ExitStack,
 ) -> DataFrame:
     """<key>, moment and the view's columns as Feast knows them at the moment; null where it knows none.
 
@@ -66,7 +78,8 @@ def point_in_time(
     """
     key, view = KEYS[side], f"{side}_features"
     opened = feast_store.store(spark, settings)
-    entities = impressions.select(key, F.col("moment").alias("event_timestamp")).distinct()
+    # Feast's query reads the entities five times: without this, the impressions as often.
+    entities = persisted(impressions.select(key, F.col("moment").alias("event_timestamp")).distinct(), until)
     with feast_store.quiet():
         job = opened.get_historical_features(
             entity_df=entities,
@@ -78,21 +91,25 @@ def point_in_time(
     return found.select(key, F.col("event_timestamp").alias("moment"), *columns)
 
 
-def coded_side(spark: SparkSession, settings: Settings, impressions: DataFrame, side: str) -> DataFrame:
+def coded_side(
+    spark: SparkSession, settings: Settings, impressions: DataFrame, side: str, until: ExitStack
+) -> DataFrame:
     """<key>, moment, c_<feature> of the side (and the ad's image). An entity that is not known keeps its id's code."""
     key = KEYS[side]
     features = [f for f in FEATURES if f.side == side]
     beside = ["image"] if side == "ad" else []
     columns = [f.name for f in features if f.name != key] + beside
-    values = point_in_time(spark, settings, impressions, side, columns)
+    values = point_in_time(spark, settings, impressions, side, columns, until)
     return values.select(key, "moment", *beside, *code_columns(features, side))
 
 
-def coded(spark: SparkSession, settings: Settings, impressions: DataFrame, known: DataFrame) -> DataFrame:
+def coded(
+    spark: SparkSession, settings: Settings, impressions: DataFrame, known: DataFrame, until: ExitStack
+) -> DataFrame:
     """Impressions (day, seen, what was logged, both ids) with the codes of all three sides and the ad's image."""
     timed = with_moment(impressions, known)
-    users = coded_side(spark, settings, timed, "user")
-    ads = coded_side(spark, settings, timed, "ad")
+    users = coded_side(spark, settings, timed, "user", until)
+    ads = coded_side(spark, settings, timed, "ad", until)
     context = context_values(F.col("shown_at"), F.col("query"), settings.time_zone)
     joined = timed.join(users, ["user_id", "moment"], "left").join(ads, ["ad_id", "moment"], "left")
     return joined.withColumns(context).select(
@@ -143,13 +160,11 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     began = time.monotonic()
     wanted, remarks = _days_with_snapshot(settings, days)
     impressions = delta.read(spark, settings, "impressions", wanted)
-    rows = coded(spark, settings, impressions, moments(spark, days, settings)).persist()
-    try:
+    with ExitStack() as until:
+        rows = persisted(coded(spark, settings, impressions, moments(spark, days, settings), until), until)
+        rows_in = rows.count()
         of_ads = delta.write_days(spark, settings, "ad_groups", ad_groups(rows), days.texts())
         of_users = delta.write_days(spark, settings, "user_groups", user_groups(rows), days.texts())
-        rows_in = rows.count()
-    finally:
-        rows.unpersist()
     return StageReport(
         stage=STAGE,
         day=days.texts()[-1],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     train.add_argument("--address-file", type=Path, metavar="F", help="also write the manifest's address here")
     arguments = parser.parse_args(argv)
     try:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads must not spin
         from training.train import train_day  # imports torch: not for --help
 
         address = train_day(parse_day(arguments.day), load())

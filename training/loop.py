@@ -62,6 +62,14 @@ def optimisers(recipe: Recipe, net: CTRModel) -> list[torch.optim.Optimizer]:
     return [RowwiseAdagrad(embeddings, recipe.embedding_rate), torch.optim.AdamW(groups)]
 
 
+def shifted(pictures_B3SS: Tensor, most: int, random: np.random.Generator) -> Tensor:
+    """The batch moved by up to `most` pixels each way, edges repeated: the CNN sees the same pictures for 32 days."""
+    padded = F.pad(pictures_B3SS.float(), (most,) * 4, mode="replicate").to(torch.uint8)
+    down, right = random.integers(0, 2 * most + 1, 2)
+    size = pictures_B3SS.shape[2]
+    return padded[:, :, down : down + size, right : right + size]
+
+
 class Loop:
     """Holds what a step needs; `run` goes through the epochs."""
 
@@ -71,6 +79,7 @@ class Loop:
     ):  # fmt: skip
         self.recipe, self.features, self.maps, self.net, self.pictures = recipe, features, maps, net, pictures
         self.optimisers = optimisers(recipe, net)
+        self.rates = [group["lr"] for group in self.optimisers[1].param_groups]
         self.random = np.random.default_rng(seed)
         self.seen: deque[tuple[Tensor, Tensor]] = deque(maxlen=max(1, recipe.bn_batches))
         self.scored: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=LAST)
@@ -84,6 +93,8 @@ class Loop:
         if self.net.cnn is None:
             return self.net.dcn(rows, None)
         pictures = self.pictures.load(batch.ads.image)
+        if self.net.training and self.recipe.shift:
+            pictures = shifted(pictures, self.recipe.shift, self.random)
         category_B = category_rows(self.maps, batch.ads.category)
         self.seen.append((pictures, category_B))
         return self.net(rows, torch.from_numpy(batch.ad_of), pictures, category_B)
@@ -104,6 +115,12 @@ class Loop:
         self.scored.append((batch.impressions.label, torch.sigmoid(logits.detach()).numpy()))
         return value
 
+    def slow_down(self, done: float) -> None:
+        """Adam's rates, constant in the first half of a pass, fall in the second: `done` goes from 0 to 1."""
+        share = 1 - (1 - self.recipe.rate_end) * min(1.0, max(0.0, 2 * done - 1))
+        for group, rate in zip(self.optimisers[1].param_groups, self.rates, strict=True):
+            group["lr"] = rate * share
+
     def run(self, epoch: Callable[[int], Iterator[Batch]], total: int, what: str = "train") -> Trained:
         """`epoch(n)` gives the batches of epoch n; `total`: impressions an epoch, for the progress bar."""
         started, losses, steps, impressions, pictures = time.monotonic(), [], 0, 0, 0
@@ -113,6 +130,7 @@ class Loop:
             self.net.train()
             for number in range(self.recipe.epochs):
                 for batch in epoch(number):
+                    self.slow_down(impressions / max(1, total * self.recipe.epochs))
                     losses.append(self.step(batch))
                     steps, impressions = steps + 1, impressions + len(batch.impressions)
                     pictures += len(batch.ads.image)

@@ -48,6 +48,8 @@ class Recipe(BaseModel):
     cnn_rate: float = Field(default=1e-3, gt=0, description="Adam, convolutions and head")
     prior_rate: float = Field(default=1e-2, gt=0, description="Adam, A_c and A_s: each category sees few pictures")
     cnn_decay: float = Field(default=0.0, ge=0, description="AdamW decay of convolutions and head; never of A (C11)")
+    rate_end: float = Field(default=1.0, gt=0, le=1, description="Adam's rates fall to this share in the second half")
+    shift: int = Field(default=0, ge=0, description="training pictures move by up to this many pixels")
     unknown_ad_share: float = Field(default=0.0, ge=0, lt=1, description="training rows whose ad_id is hidden")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the CNN; never of DCN")
     bn_batches: int = Field(default=100, ge=0, description="batches whose mean replaces BatchNorm's running ones")
@@ -69,7 +71,8 @@ def daily() -> Recipe:
     return Recipe(
         name="daily", image_size=32, visual_dimension=16, width=16, stem="small_stride2", prior_size=4,
         deep=(128, 64, 32), cross_layers=2, pictures_per_batch=32, impressions_per_picture=32,
-        cnn_rate=2e-3, unknown_ad_share=0.3, rehearsals=2,
+        cnn_rate=2e-3, unknown_ad_share=0.3, rehearsals=1, rate_end=0.1, shift=2,
+        threads=1,  # two spin at barriers: on two busy cores one thread is 20 times faster than two
     )  # fmt: skip
 
 
