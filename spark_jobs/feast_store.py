@@ -91,9 +91,9 @@ def apply(opened: FeatureStore, settings: Settings) -> bool:
         return False
     module = _definitions()
     wanted = {(type(one).__name__, one.name) for one in module.OBJECTS}
-    stale = [
+    stale: list[Any] = [
         one
-        for one in (*opened.list_feature_services(), *opened.list_feature_views(), *opened.list_entities())
+        for one in _registered(opened)
         if (type(one).__name__, one.name) not in wanted
     ]
     opened.apply(module.OBJECTS, objects_to_delete=stale, partial=False)
@@ -142,6 +142,11 @@ def materialised(settings: Settings) -> date | None:
     return None if note is None else date.fromisoformat(str(note["day"]))
 
 
+
+
+def _registered(opened: FeatureStore) -> list[Any]:
+    """Services, views and entities in the registry; services first, for they hold the views."""
+    return [*opened.list_feature_services(), *opened.list_feature_views(), *opened.list_entities()]
 
 
 def _definitions() -> ModuleType:

@@ -81,11 +81,14 @@ def point_in_time(
     # Feast's query reads the entities five times: without this, the impressions as often.
     entities = persisted(impressions.select(key, F.col("moment").alias("event_timestamp")).distinct(), until)
     with feast_store.quiet():
+        from feast.infra.offline_stores.contrib.spark_offline_store.spark import SparkRetrievalJob
+
         job = opened.get_historical_features(
             entity_df=entities,
             features=[f"{view}:{column}" for column in columns],
             filter_by_created_timestamp=True,
         )
+        assert isinstance(job, SparkRetrievalJob)  # the yaml's offline store
         found = job.to_spark_df()
     spark.conf.set("spark.sql.parser.quotedRegexColumnNames", "false")
     return found.select(key, F.col("event_timestamp").alias("moment"), *columns)
@@ -159,6 +162,8 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     """
     began = time.monotonic()
     wanted, remarks = _days_with_snapshot(settings, days)
+    if not wanted:
+        return StageReport(stage=STAGE, day=days.texts()[-1], seconds=time.monotonic() - began, remarks=remarks)
     impressions = delta.read(spark, settings, "impressions", wanted)
     with ExitStack() as until:
         rows = persisted(coded(spark, settings, impressions, moments(spark, days, settings), until), until)
@@ -204,6 +209,8 @@ def _names(*sides: str) -> list[str]:
 
 def _inner_names(table: Table) -> list[str]:
     """Fields of the table's `impressions` structs, in the declared order."""
-    listed = StructType.fromDDL(table.ddl)["impressions"].dataType
+    declared = StructType.fromDDL(table.ddl)
+    assert isinstance(declared, StructType)
+    listed = declared["impressions"].dataType
     assert isinstance(listed, ArrayType) and isinstance(listed.elementType, StructType)
     return listed.elementType.names

@@ -36,6 +36,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     home = tmp_path_factory.mktemp("spark-home")
     link_setup(home)
     session = spark_session(Settings(home=home, spark_memory="1g"), "tests")
+    session.conf.set("spark.sql.shuffle.partitions", "1")  # a few rows each
     yield session
     session.stop()
 

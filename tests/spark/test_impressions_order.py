@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,20 +108,8 @@ def test_a_label_matures(spark: SparkSession, settings: Settings, landing: Landi
     assert labels_of(spark, settings, 2) == {"same": none}
 
 
-def _backwards(spark: SparkSession, settings: Settings) -> None:
-    for day in (5, 4, 3, 2, 1):
-        run(spark, settings, day)
-
-
-def _mixed(spark: SparkSession, settings: Settings) -> None:
-    run(spark, settings, 4)
-    run(spark, settings, 1, 2)
-    run(spark, settings, 2, 3)
-    run(spark, settings, 5)
-
-
-def _killed(spark: SparkSession, settings: Settings) -> None:
-    """Dies before the last commit of days 1 to 3, then is run again."""
+def killed(spark: SparkSession, settings: Settings, first: int, last: int) -> None:
+    """A run that dies before its last commit, with every other table already written."""
     real = delta.write_days
 
     def dying(spark: SparkSession, settings: Settings, name: str, *rest: Any, **more: Any) -> delta.WriteResult:
@@ -133,24 +120,27 @@ def _killed(spark: SparkSession, settings: Settings) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(delta, "write_days", dying)
         with pytest.raises(KeyboardInterrupt):
-            run(spark, settings, 1, 3)
-    run(spark, settings, 4, 5)
-    run(spark, settings, 1, 3)
+            run(spark, settings, first, last)
 
 
-@pytest.mark.parametrize("way", [_backwards, _mixed, _killed])
 def test_any_way_leads_to_the_same_tables(
-    spark: SparkSession,
-    settings: Settings,
-    landing: LandingFolder,
-    tmp_path: Path,
-    way: Callable[[SparkSession, Settings], None],
+    spark: SparkSession, settings: Settings, landing: LandingFolder, tmp_path: Path
 ) -> None:
     five_days(landing)
-    at_once = settings.model_copy(update={"tables": str(tmp_path / "at-once")})
+    at_once, backwards, mixed = (
+        settings.model_copy(update={"tables": str(tmp_path / name)}) for name in ("at-once", "backwards", "mixed")
+    )
     run(spark, at_once, 1, 5)
-    way(spark, settings)
-    assert contents(spark, settings) == contents(spark, at_once)
+    wanted = contents(spark, at_once)
+
+    for first, last in ((5, 5), (2, 4), (1, 1)):
+        run(spark, backwards, first, last)
+    assert contents(spark, backwards) == wanted
+
+    killed(spark, mixed, 1, 3)
+    run(spark, mixed, 4, 5)
+    run(spark, mixed, 1, 3)
+    assert contents(spark, mixed) == wanted
 
 
 def test_a_click_waits_for_its_day(spark: SparkSession, settings: Settings, landing: LandingFolder) -> None:

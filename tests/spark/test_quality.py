@@ -39,7 +39,8 @@ def test_a_range_is_published_up_to_the_first_bad_day(
     landing.day("2026-01-01", impressions=shown(1, 10), clicks=clicked(1, 1))
     landing.day("2026-01-02", impressions=shown(2, 10), clicks=clicked(2, 1))
     landing.day("2026-01-03", impressions=[*shown(3, 9), ("x", *shown(3, 1, "unknown")[0][1:])], clicks=clicked(3, 1))
-    landing.day("2026-01-04", impressions=shown(4, 10), clicks=clicked(1, 2, dt.datetime(2026, 1, 4, tzinfo=dt.UTC)))
+    late = clicked(1, 2, dt.datetime(2026, 1, 4, tzinfo=dt.UTC))
+    landing.day("2026-01-04", impressions=shown(4, 10), clicks=clicked(4, 1) + late)
     days = Days.parse("2026-01-01", "2026-01-05")
     impressions.run(spark, settings, days)
     assert published(settings) == [], "staged rows are nobody's to read yet"

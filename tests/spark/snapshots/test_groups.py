@@ -166,5 +166,7 @@ def test_a_snapshot_that_should_be_there_and_is_not_stops(
 
     worlds(days=3, impressions=5).write(spark, settings)
     features.run(spark, settings, Days.parse("2026-01-01"))
+    alone = groups.run(spark, settings, Days.parse("2026-01-01"))
+    assert alone.rows_out == 0 and "no groups" in alone.remarks[0]
     with pytest.raises(MissingArtifact, match="2026-01-02"):
         groups.run(spark, settings, Days.parse("2026-01-01", "2026-01-04"))
