@@ -165,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--day", metavar="YYYY-MM-DD", help="default: after the latest run")
     parser.add_argument("--landing", type=Path, metavar="FOLDER", help="your own landing data")
     asked = parser.parse_args(argv)
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     began = time.monotonic()
     try:
         run(asked.day, asked.landing, console)

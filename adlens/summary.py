@@ -54,7 +54,7 @@ def gate_table(figures: Mapping[str, Mapping[str, Any]], best: float | None) -> 
         values = [row.get(key) for key in ("auc", "gauc", "log_loss", "calibration")]
         table.add_row(name, *("-" if v is None or math.isnan(v) else f"{v:.4f}" for v in values))
     if best is not None:
-        table.add_row("best possible (the generator's probabilities)", f"{best:.4f}", "", "", "", style="dim")
+        table.add_row("best possible (planted)", f"{best:.4f}", "", "", "", style="dim")
     return table
 
 

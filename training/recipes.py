@@ -71,7 +71,7 @@ def daily() -> Recipe:
     return Recipe(
         name="daily", image_size=32, visual_dimension=16, width=16, stem="small_stride2", prior_size=4,
         deep=(128, 64, 32), cross_layers=2, pictures_per_batch=32, impressions_per_picture=32,
-        cnn_rate=2e-3, unknown_ad_share=0.3, rehearsals=1, rate_end=0.1, shift=2,
+        cnn_rate=3e-3, dense_rate=2e-3, unknown_ad_share=0.3, rehearsals=1,
         threads=1,  # two spin at barriers: on two busy cores one thread is 20 times faster than two
     )  # fmt: skip
 
