@@ -20,6 +20,7 @@ from adlens.landing_memory import landed_days, settle
 from adlens.progress import Progress
 from contracts import paths
 from contracts.days import parse_day
+from contracts.delta_dataset import dataset
 from contracts.errors import AdLensError
 from contracts.settings import Settings, load
 
@@ -48,7 +49,7 @@ def latest_run(settings: Settings) -> date | None:
 
     log = paths.table(settings, "publication_log")
     if DeltaTable.is_deltatable(log):
-        days |= set(DeltaTable(log).to_pyarrow_table(columns=["day"]).column("day").to_pylist())
+        days |= set(dataset(DeltaTable(log)).to_table(columns=["day"]).column("day").to_pylist())
     return parse_day(max(days)) if days else None
 
 

@@ -16,10 +16,12 @@ from rich.table import Table
 from adlens.environment import child_environment
 from contracts import paths
 from contracts.bundle import Pointer
+from contracts.delta_dataset import dataset
 from contracts.report import StageReport, read_all
 from contracts.settings import Settings
 
 ADS_OF_REQUEST = 5
+SAMPLE = 20_000  # impressions of the day in which a user is looked for
 
 
 def stage_table(reports: Sequence[StageReport]) -> Table:
@@ -59,14 +61,14 @@ def gate_table(figures: Mapping[str, Mapping[str, Any]], best: float | None) -> 
 
 
 def scored_request(settings: Settings, day: str) -> tuple[dict[str, Any], dict[str, str | None]] | None:
-    """What the predictor answers to the day's busiest user, and its ads' pictures; None where nothing is served."""
+    """What the predictor answers to the busiest user of a sample, and its ads' pictures; None where nothing serves."""
     if not paths.pointer(settings).is_file():
         return None
+    import pyarrow.compute as pc
     from deltalake import DeltaTable
 
-    shown = DeltaTable(paths.table(settings, "impressions")).to_pandas(
-        partitions=[("day", "=", day)], columns=["user_id", "ad_id", "query", "shown_at"]
-    )
+    impressions = dataset(DeltaTable(paths.table(settings, "impressions")), [day])
+    shown = impressions.head(SAMPLE, columns=["user_id", "ad_id", "query", "shown_at"]).to_pandas()
     if shown.empty:
         return None
     busiest = shown["user_id"].value_counts()
@@ -81,10 +83,9 @@ def scored_request(settings: Settings, day: str) -> tuple[dict[str, Any], dict[s
     if done.returncode != 0:
         return {"user": user, "error": (done.stderr.strip().splitlines() or ["no answer"])[-1]}, {}
     answer = {**json.loads(done.stdout.splitlines()[-1]), "query": queries[0] if queries else None}
-    catalogue = DeltaTable(paths.table(settings, "ads")).to_pandas(
-        partitions=[("day", "=", day)], columns=["ad_id", "image"]
-    )
-    pictures = {row.ad_id: (f"{row.image}.jpg" if row.image else None) for row in catalogue.itertuples()}
+    catalogue = dataset(DeltaTable(paths.table(settings, "ads")), [day])
+    of_ads = catalogue.to_table(columns=["ad_id", "image"], filter=pc.field("ad_id").isin(ads)).to_pylist()
+    pictures = {row["ad_id"]: (f"{row['image']}.jpg" if row["image"] else None) for row in of_ads}
     return answer, {ad: pictures.get(ad) for ad in ads}
 
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
+from contracts.delta_dataset import dataset
 from contracts.errors import MissingArtifact
 
 PRIOR = 20.0  # impressions at the mean click rate that every ad is given before its own are counted
@@ -31,10 +32,9 @@ class Popularity:
 
 def popularity(ad_groups: DeltaTable, days: Sequence[str]) -> Popularity:
     """Counts impressions and clicks by ad over some days of `ad_groups`. Raises MissingArtifact if they hold none."""
-    dataset = ad_groups.to_pyarrow_dataset()
     shown: dict[str, int] = {}
     clicked: dict[str, int] = {}
-    for batch in dataset.to_batches(columns=["ad_id", "impressions"], filter=pc.field("day").isin(list(days))):
+    for batch in dataset(ad_groups, days).to_batches(columns=["ad_id", "impressions"]):
         lists = batch.column("impressions")
         labels = pc.struct_field(lists.flatten(), "label").to_numpy(zero_copy_only=False).astype(np.int64)
         group = pc.list_parent_indices(lists).to_numpy()

@@ -7,10 +7,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from contracts.artifacts import digest
+from contracts.delta_dataset import dataset
 from contracts.errors import MissingArtifact
 
 
@@ -27,8 +27,7 @@ def opened(address: str, writer: str) -> DeltaTable:
 
 def partitions(table: DeltaTable, days: Sequence[str]) -> pa.Table:
     """The rows of some days."""
-    dataset = table.to_pyarrow_dataset()
-    return dataset.to_table(filter=pc.field("day").isin(list(days)))
+    return dataset(table, days).to_table()
 
 
 def fingerprints(table: DeltaTable, days: Sequence[str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 from contracts import artifacts, paths, report
 from contracts.artifacts import Manifest
 from contracts.days import Days
+from contracts.delta_dataset import dataset
 from contracts.errors import AdLensError, DamagedArtifact
 from contracts.settings import Settings
 from release import ancestry, baselines, delta, lookup_table, publications
@@ -218,7 +219,7 @@ def _log(address: Path, decision: dict[str, Any], settings: Settings) -> int:
 
 
 def _keys(table: DeltaTable) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.to_pyarrow_table(columns=["day", "key"]).to_pylist()
+    rows: list[dict[str, Any]] = dataset(table).to_table(columns=["day", "key"]).to_pylist()
     return rows
 
 

@@ -15,6 +15,7 @@ from deltalake import DeltaTable
 
 from contracts.artifacts import write_atomically
 from contracts.bundle import Pointer
+from contracts.delta_dataset import dataset
 from contracts.paths import pointer, table
 from contracts.settings import Settings
 from release import delta
@@ -54,7 +55,7 @@ def read(settings: Settings) -> list[Entry]:
     """All rows, oldest first; none before the first publication."""
     if not delta.exists(address(settings)):
         return []
-    rows = DeltaTable(address(settings)).to_pyarrow_table().sort_by("publication").to_pylist()
+    rows = dataset(DeltaTable(address(settings))).to_table().sort_by("publication").to_pylist()
     return [Entry(**{name: row[name] for name in SCHEMA.names}) for row in rows]
 
 

@@ -10,6 +10,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from contracts import paths
 from contracts.artifacts import read
+from contracts.delta_dataset import dataset
 from contracts.settings import Settings
 
 LOG = "publication_log"
@@ -24,7 +25,7 @@ def parent_of(day: date, settings: Settings) -> Path | None:
         log = DeltaTable(paths.table(settings, LOG))
     except TableNotFoundError:
         return None
-    rows = log.to_pyarrow_table(columns=["day", "publication", "model"]).to_pylist()
+    rows = dataset(log).to_table(columns=["day", "publication", "model"]).to_pylist()
     before = [row for row in rows if row["day"] < day.isoformat() and row["model"]]
     if not before:
         return None

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from contracts.artifacts import digest
 from contracts.days import training_days
+from contracts.delta_dataset import dataset
 from contracts.errors import InputError, MissingArtifact
 from training.columns import GROUP_COLUMNS, Impressions, concatenate, flatten
 
@@ -77,10 +78,10 @@ def fingerprint(table: DeltaTable, days: Sequence[str]) -> str:
 
 def chunks(table: DeltaTable, day: str) -> Iterator[Impressions]:
     """The day's impressions, `GROUPS_AT_ONCE` groups at a time, in the same order each time for the same files."""
-    dataset = table.to_pyarrow_dataset(file_pruning_predicate=[("day", "=", day)])
-    for fragment in sorted(dataset.get_fragments(), key=lambda f: f.path):
+    rows = dataset(table, [day])
+    for fragment in sorted(rows.get_fragments(), key=lambda f: f.path):
         for groups in fragment.to_batches(
-            columns=GROUP_COLUMNS, batch_size=GROUPS_AT_ONCE, use_threads=False, schema=dataset.schema
+            columns=GROUP_COLUMNS, batch_size=GROUPS_AT_ONCE, use_threads=False, schema=rows.schema
         ):
             if len(groups):
                 yield flatten(groups)

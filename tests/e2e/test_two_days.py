@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
+from contracts.delta_dataset import dataset
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 REPOSITORY = Path(__file__).resolve().parents[2]
 DAY_ONE, DAY_TWO = "2026-01-09", "2026-01-10"
@@ -43,7 +45,7 @@ class Home:
         return {str(log.parent.relative_to(self.path / "tables")): DeltaTable(log.parent).version() for log in logs}
 
     def log(self) -> list[dict]:
-        table = DeltaTable(self.path / "tables" / "publication_log").to_pyarrow_table()
+        table = dataset(DeltaTable(self.path / "tables" / "publication_log")).to_table()
         return sorted(table.to_pylist(), key=lambda row: row["publication"])
 
     def pointer(self) -> dict:
@@ -98,7 +100,7 @@ def test_the_first_champion_is_published(day_one):
 
 
 def test_the_predictor_answers(day_one):
-    shown = DeltaTable(day_one.path / "tables" / "impressions").to_pandas(partitions=[("day", "=", DAY_ONE)])
+    shown = dataset(DeltaTable(day_one.path / "tables" / "impressions"), [DAY_ONE]).to_table().to_pandas()
     ads = ",".join(sorted(set(shown["ad_id"]))[:5])
     said = day_one.adlens("predict", "--user", shown["user_id"][0], "--ads", ads, "--json").stdout
     answer = json.loads(said.splitlines()[-1])

@@ -7,6 +7,7 @@ from deltalake import DeltaTable
 from PIL import Image
 
 from contracts import artifacts, paths, report
+from contracts.delta_dataset import dataset
 from contracts.hashing import code
 from release import lookup_table
 from training.model import embed_pictures
@@ -73,7 +74,7 @@ def test_the_delta_table_and_a_second_run(world):
     model = world.model(DAY)
     address = lookup_table.run(model, world.settings)
     table = DeltaTable(paths.table(world.settings, "visual_table"))
-    rows = table.to_pyarrow_table().sort_by("ad_id").to_pydict()
+    rows = dataset(table).to_table().sort_by("ad_id").to_pydict()
     assert rows["ad_id"] == [f"ad-{n:03d}" for n in range(12)]
     assert str(rows["event_timestamp"][0]) == "2026-01-21 00:00:00+00:00"
     vectors = lookup_table.served_table(address).of(rows["ad_id"])[0]

@@ -10,6 +10,7 @@ import pytest
 from deltalake import DeltaTable
 
 from contracts import paths
+from contracts.delta_dataset import dataset
 from contracts.errors import InputError, MissingArtifact
 from contracts.features import BY_NAME, feature_set
 from contracts.rows import fit_bins, fit_vocabulary
@@ -46,7 +47,7 @@ def test_an_epoch_is_every_impression_once_in_a_constant_order(table: DeltaTable
 
     first = ids(1)
     assert ids(1) == first and ids(2) != first
-    written = table.to_pyarrow_table(filters=[("day", "in", days)])["impressions"].combine_chunks().flatten()
+    written = dataset(table, days).to_table()["impressions"].combine_chunks().flatten()
     assert sorted(first) == sorted(written.field("impression_id").to_pylist())
 
 
@@ -74,7 +75,7 @@ def test_the_buffer_bounds_what_is_held(table: DeltaTable, monkeypatch: pytest.M
 def test_columns_hold_what_the_table_holds(table: DeltaTable) -> None:
     day = "2026-01-02"
     (batch,) = reader.day_batches(table, day)
-    rows = table.to_pyarrow_table(filters=[("day", "=", day)]).to_pylist()
+    rows = dataset(table, [day]).to_table().to_pylist()
     flat = {i["impression_id"]: {**row, **i} for row in rows for i in row["impressions"]}
     assert len(flat) == len(batch.impressions) == 300
     for at, name in enumerate(batch.impressions.impression_id):
