@@ -22,11 +22,13 @@ from airflow.sdk import DAG, Param
 from airflow.timetables.interval import CronDataIntervalTimetable
 
 from contracts import settings as adlens_settings
-from dags import spark_options
+from contracts import spark_options
 from dags.interval import resolve_day
 
 SETTINGS = adlens_settings.load()
 APPLICATION = Path(__file__).resolve().parent.parent / "spark_jobs" / "__main__.py"
+# A cluster's image holds them.
+JARS = ",".join(map(str, spark_options.jars(SETTINGS))) if spark_options.is_local(SETTINGS) else None
 DAY = "{{ resolve_day(dag_run.conf, logical_date | default(none), time_zone) }}"
 
 
@@ -44,8 +46,8 @@ def _spark(stage: str) -> SparkSubmitOperator:
         name=f"adlens-{stage}",
         application=str(APPLICATION),
         application_args=[stage, "--start", DAY],
-        conf=spark_options.conf(SETTINGS),
-        jars=spark_options.jars(SETTINGS),
+        conf=spark_options.options(SETTINGS) | {"spark.log.level": "WARN"},
+        jars=JARS,
     )
 
 
@@ -56,7 +58,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,  # a day reads what the day before it published
-    max_active_tasks=1 if spark_options.local(SETTINGS) else 8,  # two Spark drivers would fight for a laptop
+    max_active_tasks=1 if spark_options.is_local(SETTINGS) else 8,  # two Spark drivers would fight for a laptop
     default_args={"retries": 1, "retry_delay": timedelta(seconds=5), "owner": "ads-ranking"},
     params={"day": Param(None, type=["null", "string"], description="business day YYYY-MM-DD; empty: the run's date")},
     user_defined_macros={"resolve_day": resolve_day, "time_zone": SETTINGS.time_zone},

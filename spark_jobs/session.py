@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contracts import paths
+from contracts import paths, spark_options
 from contracts.errors import PrerequisiteError
 from contracts.settings import Settings
 
@@ -50,37 +50,21 @@ def java_home(settings: Settings) -> Path | None:
 
 def delta_jars(settings: Settings) -> list[Path]:
     """Delta's JARs, which set-up fetched. Raises PrerequisiteError when they are not there."""
-    found = sorted(paths.jars(settings).glob("*.jar"))
+    found = spark_options.jars(settings)
     if not any("delta-spark" in jar.name for jar in found):
         raise PrerequisiteError(f"Delta's JARs are not in {paths.jars(settings)}; run `make setup` once")
     return found
 
 
-def _local_options(settings: Settings, app: str) -> dict[str, str]:
-    """Options that suit one small machine; a cluster's own configuration decides these otherwise."""
+def _log_to_file(settings: Settings) -> str:
+    """Java's option that sends Spark's log to a file under the home folder."""
     logs = paths.logs(settings)
     logs.mkdir(parents=True, exist_ok=True)
     log4j = logs / "log4j2.properties"
     wanted = _LOG4J.format(log=logs / "spark.log")
     if not log4j.is_file() or log4j.read_text(encoding="utf-8") != wanted:
         log4j.write_text(wanted, encoding="utf-8")
-    return {
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.memory": settings.spark_memory,
-        "spark.driver.extraJavaOptions": (
-            # A job's minute goes into starting up: the quick compiler alone, and the collector with the least
-            # threads, halve its CPU time on two cores.
-            f"-Duser.timezone=UTC -Dlog4j2.configurationFile={log4j.as_uri()} "
-            "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-        ),
-        "spark.jars": ",".join(str(jar) for jar in delta_jars(settings)),
-        "spark.sql.shuffle.partitions": "4",
-        "spark.databricks.delta.snapshotPartitions": "2",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.sql.warehouse.dir": str(settings.home_path / "spark-warehouse"),
-    }
+    return f"-Dlog4j2.configurationFile={log4j.as_uri()}"
 
 
 def spark_session(settings: Settings, app: str) -> SparkSession:
@@ -97,24 +81,17 @@ def spark_session(settings: Settings, app: str) -> SparkSession:
     time.tzset()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-    options: dict[str, str] = {
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
-    }
     builder = SparkSession.builder.appName(f"adlens-{app}")
+    options = dict(spark_options.EVERYWHERE)
     if not submitted:
         found = java_home(settings)
         if found is not None:
             os.environ["JAVA_HOME"] = str(found)
         builder = builder.master(settings.spark_master)
-        if settings.spark_master.startswith("local"):
+        if spark_options.is_local(settings):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-            options |= _local_options(settings, app)
-    elif _submitted_locally():
-        # The JVM already runs: what it needs at its start (JARs, memory) came with spark-submit.
-        options |= {"spark.sql.shuffle.partitions": "4", "spark.databricks.delta.snapshotPartitions": "2"}
+            jars = ",".join(str(jar) for jar in delta_jars(settings))
+            options = spark_options.options(settings, _log_to_file(settings)) | {"spark.jars": jars}
     for name, value in options.items():
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
