@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts import artifacts
+from contracts.errors import MissingArtifact
 from contracts.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _register(client: MlflowClient, model: Path, bundle: str) -> str:
     if not client.search_registered_models(f"name = '{NAME}'"):
         client.create_registered_model(NAME, description="the click model that AdLens serves")
     run = manifest.figures.get("mlflow_run_id")
-    source = f"{client.get_run(run).info.artifact_uri}/model" if run else model.parent.as_uri()
+    source = f"{_artifacts_of(client, run, model)}/model" if run else model.parent.as_uri()
     tags = {
         MANIFEST_TAG: str(model),
         "recipe": str(manifest.figures.get("recipe", "")),
@@ -64,3 +65,16 @@ def _register(client: MlflowClient, model: Path, bundle: str) -> str:
         "bundle": bundle,
     }
     return str(client.create_model_version(NAME, source, run_id=run, tags=tags).version)
+
+
+def _artifacts_of(client: MlflowClient, run: str, model: Path) -> str:
+    """Raises MissingArtifact where MLflow has lost the training's run."""
+    try:
+        return str(client.get_run(run).info.artifact_uri)
+    except Exception as error:
+        if type(error).__name__ not in ("MlflowException", "RestException"):
+            raise
+        raise MissingArtifact(
+            f"MLflow holds no run {run}, in which {model.parent} was trained ({error}); restore MLflow's database, or "
+            f"remove that folder and run the day again"
+        ) from None

@@ -71,8 +71,11 @@ class Auditor:
         failures: list[Failure] = []
         for suite, checkpoint in self.checkpoints.items():
             result = checkpoint.run(batch_parameters={"dataframe": frames[suite]}, run_id=run)
-            for validated in result.run_results.values():
-                failures += [_failure(suite, one) for one in validated.results if not one.success]
+            given = [one for validated in result.run_results.values() for one in validated.results]
+            failures += [_failure(suite, one) for one in given if not one.success]
+            asked = len(self.context.suites.get(suite).expectations)
+            if len(given) != asked or (not result.success and not failures):  # no answer is a no
+                failures.append(Failure(suite, "every expectation is answered", (), str(asked), f"{len(given)}"))
         self._readable_offline()
         return failures
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.errors import SettingsError
 
@@ -102,7 +104,24 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 
 
 def recipe(name: str) -> Recipe:
-    """Raises SettingsError for a name that is no recipe."""
+    """A recipe by name, or a variant from a YAML file: `base: <name>` and the fields that differ.
+
+    Raises SettingsError for a name that is no recipe, and for a file that is none or has unknown or wrong fields.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return _variant(Path(name))
     if name not in RECIPES:
         raise SettingsError(f"no recipe '{name}' (setting ADLENS_RECIPE); known: {', '.join(sorted(RECIPES))}")
     return RECIPES[name]()
+
+
+def _variant(file: Path) -> Recipe:
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        base = recipe(values.pop("base"))
+        return Recipe.model_validate(base.model_dump() | {"name": file.stem} | values)
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, KeyError, ValidationError) as error:
+        raise SettingsError(
+            f"{file} is no recipe ({error}); it holds `base: daily`, say, and below it the fields that differ: "
+            f"{', '.join(Recipe.model_fields)}"
+        ) from None

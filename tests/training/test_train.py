@@ -200,6 +200,26 @@ def test_recipes_refuse_unknown_keys_and_names() -> None:
         assert Recipe.model_validate(recipe(name).model_dump(mode="json")) == recipe(name)
 
 
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("base: tiny\ndense_rate: 0.5\n", None),
+        ("base: tiny\ndense_rat: 0.5\n", "dense_rat"),
+        ("dense_rate: 0.5\n", "base"),
+        ("- a list\n", "holds `base: daily`"),
+        ("base: nothing\n", "no recipe 'nothing'"),
+    ],
+)
+def test_a_variant_is_a_file_of_what_differs(tmp_path: Path, text: str, words: str | None) -> None:
+    file = tmp_path / "faster.yaml"
+    file.write_text(text)
+    if words is None:
+        assert recipe(str(file)) == tiny().model_copy(update={"name": "faster", "dense_rate": 0.5})
+    else:
+        with pytest.raises(SettingsError, match=words):
+            recipe(str(file))
+
+
 def test_the_command_prints_the_address_and_explains_errors(
     make: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
