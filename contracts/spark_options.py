@@ -12,6 +12,9 @@ EVERYWHERE = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+    # Otherwise each column expression makes some five calls into the JVM only to note the line it stands on: 10,000
+    # calls a job, half of a small job's time.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 # A job on one small machine lives for seconds and is made of a hundred tiny ones: plans that stay as they are, few
 # partitions, the quick compiler alone and the collector with the least threads took 60 CPU seconds to 45. The quick

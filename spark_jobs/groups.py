@@ -23,7 +23,7 @@ from contracts.features import FEATURES
 from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import Table, group_tables
-from spark_jobs import delta, feast_store
+from spark_jobs import delta, feast_store, relabelled
 from spark_jobs.expressions import code_columns, context_values
 
 STAGE = "4-groups"
@@ -156,7 +156,8 @@ def user_groups(rows: DataFrame) -> DataFrame:
 
 
 def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
-    """Write the groups of every day of the interval that has a snapshot before it.
+    """Write the groups of every day of the interval that has a snapshot before it, and again those of the days before
+    it whose labels late clicks have changed since.
 
     Raises MissingArtifact for a day that was not published, or whose day before was but has no snapshot.
     """
@@ -164,12 +165,16 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     wanted, remarks = _days_with_snapshot(settings, days)
     if not wanted:
         return StageReport(stage=STAGE, day=days.texts()[-1], seconds=time.monotonic() - began, remarks=remarks)
-    impressions = delta.read(spark, settings, "impressions", wanted)
+    stale = relabelled.days_to_rebuild(spark, settings, days)
+    if stale:
+        remarks.append(f"groups of {', '.join(stale)} written again: late clicks changed labels")
+    reach = days.widened(before=settings.lateness_days)
+    impressions = delta.read(spark, settings, "impressions", stale + wanted)
     with ExitStack() as until:
-        rows = persisted(coded(spark, settings, impressions, moments(spark, days, settings), until), until)
+        rows = persisted(coded(spark, settings, impressions, moments(spark, reach, settings), until), until)
         rows_in = rows.count()
-        of_ads = delta.write_days(spark, settings, "ad_groups", ad_groups(rows), days.texts())
-        of_users = delta.write_days(spark, settings, "user_groups", user_groups(rows), days.texts())
+        of_ads = delta.write_days(spark, settings, "ad_groups", ad_groups(rows), stale + days.texts())
+        of_users = delta.write_days(spark, settings, "user_groups", user_groups(rows), stale + days.texts())
     return StageReport(
         stage=STAGE,
         day=days.texts()[-1],

@@ -62,7 +62,7 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
         landing_reader.check_file(landing_reader.find_file(landing, day, "clicks"), "clicks")
 
     cleaned = {name: frame.persist() for name, frame in _cleaned(spark, settings, s.run).items()}
-    ads, bad_pictures = _usable(spark, settings, kept(cleaned["ads"], "ads").persist())
+    ads, bad_pictures = _usable(spark, settings, kept(cleaned["ads"], "ads"))
     clicks = _clicks(spark, settings, s, cleaned["clicks"]).persist()
     impressions = _impressions(spark, settings, s, cleaned["impressions"]).persist()
     paired = labels.pairs(impressions, clicks, settings).persist()

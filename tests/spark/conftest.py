@@ -36,7 +36,13 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     home = tmp_path_factory.mktemp("spark-home")
     link_setup(home)
     session = spark_session(Settings(home=home, spark_memory="1g"), "tests")
-    session.conf.set("spark.sql.shuffle.partitions", "1")  # a few rows each
+    # A few rows each: more time goes into compiling a query than into its rows. The end-to-end test compiles.
+    for name, value in {
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    }.items():
+        session.conf.set(name, value)
     yield session
     session.stop()
 

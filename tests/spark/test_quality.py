@@ -61,7 +61,6 @@ def test_a_range_is_published_up_to_the_first_bad_day(
     impressions.run(spark, settings, again)
     report = quality.run(spark, settings, again)
     assert published(settings) == [f"2026-01-0{n}" for n in range(1, 5)]
-    assert report.counts["rewritten_days"] == 1, "a click that landed on day 4 changed day 1"
     first = delta.read(spark, settings, "impressions", ["2026-01-01"]).where("label = 1")
     assert sorted(row["impression_id"] for row in first.collect()) == ["i0", "i1"]
 

@@ -26,11 +26,11 @@ from training import model, reader
 from training.__main__ import main
 from training.cscnn import GREY
 from training.evaluate import score_day
-from training.loop import Loop, shifted
+from training.loop import Loop
 from training.parent import parent_of
 from training.pictures import Pictures
 from training.recipes import RECIPES, Recipe, recipe, tiny
-from training.train import _fresh_but_for_the_cnn, train_day
+from training.train import train_day
 
 Made = Callable[..., Settings]
 DAY = date(2026, 1, 8)
@@ -108,21 +108,6 @@ def test_the_parent_is_of_a_day_before_and_gives_its_cnn_only(make: Made) -> Non
             assert torch.equal(value, fresh[name]), name
         elif not name.endswith(".prior"):
             assert torch.equal(value, parent.net.state_dict()[name]), name
-
-
-def test_a_rehearsal_hands_on_the_cnn_only_and_is_left_out_after_a_warm_start(make: Made) -> None:
-    settings = make(days=9)
-    chosen = tiny().model_copy(update={"rehearsals": 1})
-    features = list(feature_set("daily"))
-    first = model.CTRModel(chosen, features, _hash_maps(features))
-    second = _fresh_but_for_the_cnn(first, chosen, features, _hash_maps(features))
-    before, after_it = first.state_dict(), second.state_dict()
-    assert all(torch.equal(after_it[name], before[name]) for name in before if name.startswith("cnn."))
-    assert not torch.equal(after_it["dcn.deep.0.weight"], before["dcn.deep.0.weight"])
-
-    alone = train_day(DAY, settings, chosen)
-    after = train_day(date(2026, 1, 9), settings, chosen, lambda *_: alone)
-    assert [artifacts.read(address).rows["rehearsals"] for address in (alone, after)] == [1, 0]
 
 
 def test_category_priors_follow_the_category_not_its_row() -> None:
@@ -232,9 +217,3 @@ def test_the_command_prints_the_address_and_explains_errors(
     assert main(["train", "--day", "2026-01-03"]) == 2
     assert "error: run 2026-01-03 trains on" in capsys.readouterr().err
     assert main(["train", "--day", "3 January"]) == 2
-
-
-def test_shifted_pictures_are_windows_of_the_padded_ones() -> None:
-    pictures = torch.arange(2 * 3 * 4 * 4, dtype=torch.uint8).reshape(2, 3, 4, 4)
-    seen = {shifted(pictures, 1, np.random.default_rng(seed))[0, 0, 1, 1].item() for seed in range(60)}
-    assert seen == {0, 1, 2, 4, 5, 6, 8, 9, 10}  # pixel (1, 1) and its eight neighbours

@@ -170,3 +170,29 @@ def test_a_snapshot_that_should_be_there_and_is_not_stops(
     assert alone.rows_out == 0 and "no groups" in alone.remarks[0]
     with pytest.raises(MissingArtifact, match="2026-01-02"):
         groups.run(spark, settings, Days.parse("2026-01-01", "2026-01-04"))
+
+
+def test_a_label_that_came_late_is_in_the_groups_before_the_next_training(
+    spark: SparkSession, settings: Settings, worlds: Any, snapshot: Callable[[Settings, str], list[Row]]
+) -> None:
+    """Rule 1. The run of day 4 finds that day 2's labels are no longer those of its groups, and only they change."""
+    from spark_jobs import delta, features, groups
+
+    world, today = worlds(days=4, impressions=20), Days.parse("2026-01-04")
+    world.write(spark, settings)
+    features.run(spark, settings, world.days)
+    groups.run(spark, settings, world.days)
+    before = exploded(snapshot(settings, "ad_groups"))
+    for row in world.rows["impressions"]:
+        if row["day"] == "2026-01-02":
+            row["label"] = 1 - row["label"]
+    world.write(spark, settings)
+    assert "2026-01-02 written again" in groups.run(spark, settings, today).remarks[0]
+    for table in ("ad_groups", "user_groups"):
+        after = exploded(snapshot(settings, table))
+        for key, row in after.items():
+            flipped = key[0] == "2026-01-02"
+            assert row["label"] == (1 - before[key]["label"] if flipped else before[key]["label"])
+    versions = [delta.version(settings, table) for table in ("ad_groups", "user_groups")]
+    assert groups.run(spark, settings, today).remarks == []
+    assert [delta.version(settings, table) for table in ("ad_groups", "user_groups")] == versions

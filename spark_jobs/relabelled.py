@@ -1,0 +1,35 @@
+"""Which built days' groups hold labels that the log no longer does: late clicks came (DESIGN, rule 1)."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from contracts.days import Days
+from contracts.settings import Settings
+from spark_jobs import delta
+
+
+def days_to_rebuild(spark: SparkSession, settings: Settings, days: Days) -> list[str]:
+    """Days before the interval, as far back as a late click reaches, whose groups differ from the log in a label.
+
+    Compared are the tables themselves, so that no mark can be lost between two runs. Cost: one pass over two columns
+    of `lateness_days` days of the log and of the groups.
+    """
+    reach = days.widened(before=settings.lateness_days)
+    grouped = delta.built_days(settings, "ad_groups")
+    before = [day for day in reach.texts() if day < days.texts()[0] and day in grouped]
+    if not before:
+        return []
+    log = delta.read(spark, settings, "impressions", before).select("day", "impression_id", "label")
+    rows = delta.read(spark, settings, "ad_groups", before).select("day", F.explode("impressions").alias("row"))
+    groups = rows.select("day", "row.impression_id", "row.label")
+    now, then = _sums(log), _sums(groups)
+    return [day for day in before if now.get(day) != then.get(day)]
+
+
+def _sums(labels: DataFrame) -> dict[str, tuple[int, int]]:
+    """Day -> (rows, a sum of hashes that no order changes)."""
+    hashed = F.xxhash64("impression_id", F.col("label").cast("int")).cast("decimal(20,0)")
+    rows = labels.groupBy("day").agg(F.count(F.lit(1)).alias("n"), F.sum(hashed).alias("h")).collect()
+    return {row["day"]: (row["n"], int(row["h"])) for row in rows}

@@ -1,0 +1,125 @@
+"""Killed inside a stage or between two, and run again: the tables of an undisturbed run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contracts.days import Days
+from contracts.settings import Settings
+from spark_jobs import delta, features, groups, impressions, quality
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    LandingFolder = Any
+
+DAYS = Days.parse("2026-01-01", "2026-01-03")
+STAGES: dict[str, Callable[..., Any]] = {
+    "impressions": impressions.run, "quality": quality.run, "features": features.run, "groups": groups.run,
+}  # fmt: skip
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Killed(BaseException):
+    """As a kill does, it passes every `except Exception`."""
+
+
+def fill(landing: LandingFolder) -> None:
+    """Two days, with a late click, a copy, a click without impression, and behaviours."""
+    for day in (1, 2):
+        noon = dt.datetime(2026, 1, day, 12, tzinfo=dt.UTC)
+        shown = [(f"i{n}", noon, "u", "a", n % 3, None) for n in range(300)]
+        clicks = [(f"i{n}", noon + dt.timedelta(minutes=5), noon + dt.timedelta(minutes=5)) for n in range(day * 20)]
+        late = [("i250", noon - dt.timedelta(hours=23), noon)] if day == 2 else []
+        acted = [("u", "a", "view", noon - dt.timedelta(minutes=n)) for n in range(3)]
+        extra = [shown[0]] if day == 1 else []
+        landing.day(
+            f"2026-01-0{day}", impressions=shown + extra, clicks=[*clicks, *late, ("gone", noon, noon)],
+            behaviours=acted,
+        )  # fmt: skip
+
+
+def tables(spark: SparkSession, settings: Settings) -> dict[str, list[str]]:
+    """Every table's rows as sorted text."""
+    root = settings.home_path / "tables"
+    found = {}
+    for log in sorted(root.rglob("_delta_log")):
+        name = str(log.parent.relative_to(root))
+        rows = spark.read.format("delta").load(str(log.parent)).collect()
+        found[name] = sorted(str(row.asDict(recursive=True)) for row in rows)
+    return found
+
+
+def disturbed(monkeypatch: pytest.MonkeyPatch, at: int, run: Callable[[], object]) -> bool:
+    """Runs until just before write number `at`, and kills it there. False where it ended before."""
+    real, writes = delta.write_days, iter(range(1, 1_000))
+
+    def write(*args: Any, **kwargs: Any) -> Any:
+        if next(writes) >= at:
+            raise Killed
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delta, "write_days", write)
+        try:
+            run()
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.slow
+def test_killed_before_a_write_and_run_again(
+    spark: SparkSession, settings: Settings, landing: LandingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Impressions before its 3rd and its last write, quality before its 2nd and last, the others between theirs."""
+    fill(landing)
+    for run in STAGES.values():
+        run(spark, settings, DAYS)
+    other = settings.model_copy(update={"home": tmp_path / "disturbed", "landing": settings.landing_path})
+    from tests.spark.conftest import link_setup
+
+    link_setup(other.home_path)
+    points = {"impressions": (3, 6), "quality": (2, 6), "features": (2,), "groups": (2,)}
+    for name, run in STAGES.items():
+        for at in points[name]:
+            assert disturbed(monkeypatch, at, lambda run=run: run(spark, other, DAYS)), f"{name} has no write {at}"
+        run(spark, other, DAYS)
+    assert tables(spark, other) == tables(spark, settings)
+
+
+@pytest.mark.slow
+def test_a_process_that_was_killed_while_it_wrote(
+    spark: SparkSession, settings: Settings, landing: LandingFolder, tmp_path: Path
+) -> None:
+    """SIGKILL to the driver and its JVM as soon as the first table is there; no lock, no half table is left."""
+    fill(landing)
+    impressions.run(spark, settings, DAYS)
+    home = tmp_path / "killed"
+    from tests.spark.conftest import link_setup
+
+    link_setup(home)
+    own = {"ADLENS_HOME": str(home), "ADLENS_LANDING": str(settings.landing_path)}
+    command = [sys.executable, "-m", "spark_jobs", "impressions", "--start", "2026-01-01", "--end", "2026-01-03"]
+    child = subprocess.Popen(
+        command, cwd=REPOSITORY, env=os.environ | own, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    until = time.monotonic() + 240
+    while not list((home / "tables").rglob("*.parquet")) and child.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    os.killpg(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL, "it had ended before it could be killed"
+    other = settings.model_copy(update={"home": home})
+    impressions.run(spark, other, DAYS)
+    assert tables(spark, other) == tables(spark, settings)
