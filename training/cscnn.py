@@ -70,6 +70,9 @@ class CSCNN(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.kernel_size != (7, 7):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        with torch.no_grad():  # x_v starts as small as the embeddings beside it: noise ten times larger drowns them
+            self.head.weight.mul_(0.1)
+            self.head.bias.zero_()
 
     def pooled(self, pictures_B3SS: Tensor, category_B: Tensor) -> Tensor:
         """Features after global average pooling, [B, 8 * width]."""

@@ -15,6 +15,14 @@ from contracts.rows import PADDING, RowMap
 from training.layers.cross import CrossLayer
 
 
+def _he_linear(wide: int, out: int) -> nn.Linear:
+    """He's start: PyTorch's own is sqrt(6) times smaller a layer, and products of features are then learnt late."""
+    layer = nn.Linear(wide, out)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 class DCN(nn.Module):
     """Rows of embeddings and x_v -> logit [N]."""
 
@@ -33,14 +41,15 @@ class DCN(nn.Module):
         self.embedding = nn.ModuleDict()
         for feature in features:
             table = nn.Embedding(maps[feature.name].rows, feature.dimension, padding_idx=PADDING, sparse=True)
-            nn.init.normal_(table.weight, std=0.05)
+            bound = table.num_embeddings**-0.5  # DLRM's start: rows that many impressions share start larger
+            nn.init.uniform_(table.weight, -bound, bound)
             with torch.no_grad():
                 table.weight[PADDING] = 0
             self.embedding[feature.name] = table
         non_visual = sum(feature.dimension for feature in features)
         # Eq 3: x_v joins after the first layer, so the second is wider by V.
         inputs = [non_visual, *(width + (visual if at == 0 else 0) for at, width in enumerate(deep))]
-        self.deep = nn.ModuleList(nn.Linear(wide, out) for wide, out in zip(inputs, deep, strict=False))
+        self.deep = nn.ModuleList(_he_linear(wide, out) for wide, out in zip(inputs, deep, strict=False))
         crossed = non_visual + (visual if cross_input == "all" else 0)
         self.cross = nn.ModuleList(CrossLayer(crossed) for _ in range(cross_layers))
         self.out = nn.Linear(inputs[-1] + crossed, 1)

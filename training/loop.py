@@ -26,6 +26,7 @@ from training.reader import Batch
 from training.recipes import Recipe
 
 LAST = 50  # batches that the reported log loss and AUC are taken over
+HOLD = 0.2  # share of a pass before Adam's rates fall
 
 
 @dataclass(frozen=True)
@@ -51,23 +52,15 @@ def optimisers(recipe: Recipe, net: CTRModel) -> list[torch.optim.Optimizer]:
     """Embeddings row-wise; DCN's layers, CNN, and the category priors by Adam at their own rates."""
     embeddings = list(net.dcn.embedding.parameters())
     dense = [p for name, p in net.dcn.named_parameters() if not name.startswith("embedding.")]
-    groups = [{"params": dense, "lr": recipe.dense_rate, "weight_decay": 0.0}]
+    groups = [{"params": dense, "lr": recipe.dense_rate}]
     if net.cnn is not None:
         priors = net.cnn.prior_parameters()
         inside = {id(p) for p in priors}
         rest = [p for p in net.cnn.parameters() if id(p) not in inside]
-        groups.append({"params": rest, "lr": recipe.cnn_rate, "weight_decay": recipe.cnn_decay})
-        groups.append({"params": priors, "lr": recipe.prior_rate, "weight_decay": 0.0})
+        groups.append({"params": rest, "lr": recipe.cnn_rate})
+        groups.append({"params": priors, "lr": recipe.prior_rate})
     groups = [group for group in groups if group["params"]]
-    return [RowwiseAdagrad(embeddings, recipe.embedding_rate), torch.optim.AdamW(groups)]
-
-
-def shifted(pictures_B3SS: Tensor, most: int, random: np.random.Generator) -> Tensor:
-    """The batch moved by up to `most` pixels each way, edges repeated: the CNN sees the same pictures for 32 days."""
-    padded = F.pad(pictures_B3SS.float(), (most,) * 4, mode="replicate").to(torch.uint8)
-    down, right = random.integers(0, 2 * most + 1, 2)
-    size = pictures_B3SS.shape[2]
-    return padded[:, :, down : down + size, right : right + size]
+    return [RowwiseAdagrad(embeddings, recipe.embedding_rate), torch.optim.Adam(groups, fused=True)]
 
 
 class Loop:
@@ -93,8 +86,6 @@ class Loop:
         if self.net.cnn is None:
             return self.net.dcn(rows, None)
         pictures = self.pictures.load(batch.ads.image)
-        if self.net.training and self.recipe.shift:
-            pictures = shifted(pictures, self.recipe.shift, self.random)
         category_B = category_rows(self.maps, batch.ads.category)
         self.seen.append((pictures, category_B))
         return self.net(rows, torch.from_numpy(batch.ad_of), pictures, category_B)
@@ -116,8 +107,8 @@ class Loop:
         return value
 
     def slow_down(self, done: float) -> None:
-        """Adam's rates, constant in the first half of a pass, fall in the second: `done` goes from 0 to 1."""
-        share = 1 - (1 - self.recipe.rate_end) * min(1.0, max(0.0, 2 * done - 1))
+        """Adam's rates, constant in the first fifth of a pass, then fall in a line: `done` goes from 0 to 1."""
+        share = 1 - (1 - self.recipe.rate_end) * min(1.0, max(0.0, (done - HOLD) / (1 - HOLD)))
         for group, rate in zip(self.optimisers[1].param_groups, self.rates, strict=True):
             group["lr"] = rate * share
 

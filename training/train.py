@@ -13,8 +13,7 @@ import torch
 import contracts
 import training
 from contracts import artifacts, paths, report
-from contracts.features import Feature, feature_set
-from contracts.rows import RowMap
+from contracts.features import feature_set
 from contracts.settings import Settings
 from training import model, reader
 from training.loop import Loop, Trained, seed_everything
@@ -74,7 +73,6 @@ def _train(
     net = model.CTRModel(chosen, features, maps)
     refused = model.warm_start(net, maps, model.load_model(parent.parent)) if parent else "there is none"
     warm = parent if refused is None else None
-    rehearsals = chosen.rehearsals if chosen.d_v and warm is None else 0
     remarks = [f"warm start of the CNN from {parent}" if warm else f"random start, no parent: {refused}"]
     if len(days) < settings.window_days:
         remarks.append(f"{len(days)} days of groups, fewer than the window of {settings.window_days}")
@@ -82,21 +80,13 @@ def _train(
     run = Run(settings, f"{chosen.name} {day}", {"day": day.isoformat(), "recipe": chosen.name})
     try:
         pictures = Pictures(settings, chosen.image_size)
-        total = _count(table, days)
-        for number in range(rehearsals + 1):
-            if number:
-                # DICM's partial warm-up within one run: a picture network needs several passes, embeddings take one.
-                net = _fresh_but_for_the_cnn(net, chosen, features, maps)
-            what = f"rehearsal {number + 1} of {rehearsals}" if number < rehearsals else "train"
-            seed = settings.seed + 1_000 * number
-            trained = Loop(chosen, features, maps, net, pictures, seed).run(
-                lambda epoch, seed=seed: reader.epoch(  # type: ignore[misc]
-                    table, days, seed + epoch, chosen.buffer_impressions, chosen.pictures_per_batch,
-                    chosen.impressions_per_picture,
-                ),
-                total,
-                what,
-            )  # fmt: skip
+        trained = Loop(chosen, features, maps, net, pictures, settings.seed).run(
+            lambda epoch: reader.epoch(
+                table, days, settings.seed + epoch, chosen.buffer_impressions, chosen.pictures_per_batch,
+                chosen.impressions_per_picture,
+            ),
+            _count(table, days),
+        )  # fmt: skip
         if pictures.unreadable:
             remarks.append(f"{len(pictures.unreadable)} pictures missing or unreadable: the grey one stood in")
         model.save(where, chosen, features, maps, net, settings.time_zone)
@@ -105,7 +95,7 @@ def _train(
             interval=(days[0], (date.fromisoformat(days[-1]) + timedelta(days=1)).isoformat()),
             versions={GROUPS: table.version()},
             parent=str(warm) if warm else None,
-            rows={"days": len(days), "impressions": trained.impressions // chosen.epochs, "rehearsals": rehearsals,
+            rows={"days": len(days), "impressions": trained.impressions // chosen.epochs,
                   "pictures": trained.pictures, "unreadable_pictures": len(pictures.unreadable), **_sizes(net)},
             figures={"mlflow_run_id": run.id, "recipe": chosen.name, **_figures(trained)},
         )  # fmt: skip
@@ -121,15 +111,6 @@ def _train(
         raise
     _report(settings, day, started, artifacts.read(address), remarks)
     return address
-
-
-def _fresh_but_for_the_cnn(
-    net: model.CTRModel, chosen: Recipe, features: list[Feature], maps: dict[str, RowMap]
-) -> model.CTRModel:
-    new = model.CTRModel(chosen, features, maps)
-    assert new.cnn is not None and net.cnn is not None
-    new.cnn.load_state_dict(net.cnn.state_dict())
-    return new
 
 
 def _count(table: reader.DeltaTable, days: list[str]) -> int:
