@@ -1,4 +1,4 @@
-"""Two days on a tiny landing set, every engine real. The fixtures run the days, once for all tests of this folder:
+"""Two days on a small landing set, every engine real. The fixtures run the days, once for all tests of this folder:
 
 day_one     `airflow dags test`, in a namespace without a network where the machine allows one
 refused     day two with a recipe that somebody mistyped: a damaged challenger through the same DAG
@@ -24,7 +24,8 @@ from contracts.settings import Settings, load
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DAY_ONE, DAY_TWO = "2026-01-09", "2026-01-10"
-SIZES = "--impressions 3000 --ads 120 --users 200 --image-size 24".split()
+# Half of the default data, so that the default recipe meets the same shares of new ads and rows an ad.
+SIZES = "--impressions 6000 --ads 400 --users 1000 --image-size 32".split()
 NO_NETWORK = ["unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
 
 
@@ -41,7 +42,7 @@ class Home:
 
     path: Path
     landing: Path
-    recipe: str = "tiny"
+    recipe: str = "daily"
     said: dict[str, str] = field(default_factory=dict)  # by what ran
     isolated: bool = False
 
@@ -131,10 +132,10 @@ def online_of_day_one(day_one: Home, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def refused(day_one: Home, online_of_day_one: Settings) -> Home:
     mistyped = day_one.path / "mistyped.yaml"
-    mistyped.write_text("base: tiny\ndense_rate: 2.0\n")
+    mistyped.write_text("base: daily\ndense_rate: 2.0\n")
     day_one.recipe = str(mistyped)
     day_one.said["refused"] = day_one.adlens("day").stdout
-    day_one.recipe = "tiny"
+    day_one.recipe = "daily"
     return day_one
 
 
