@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,10 +51,14 @@ class OnlineFeatures:
             config = yaml.safe_load((home / CONFIGURATION).read_text(encoding="utf-8"))
             note = json.loads((home / MATERIALISED).read_text(encoding="utf-8"))
             day, stamp = str(note["day"]), datetime.fromisoformat(note["event_timestamp"]).timestamp()
+            files = _local_files(config)
         except FileNotFoundError as error:
             raise MissingArtifact(f"no {error.filename}; run `adlens materialise` for a day first") from None
         except (ValueError, KeyError, yaml.YAMLError) as error:
             raise DamagedArtifact(f"{home}: {CONFIGURATION} or {MATERIALISED} cannot be read: {error}") from None
+        for file in files:  # SQLite would make an empty one, and every entity would be unknown
+            if not file.is_file():
+                raise MissingArtifact(f"no {file}; run `adlens materialise` for a day first")
         with redirect_stdout(StringIO()):
             from feast import FeatureStore
             from feast.repo_config import RepoConfig
@@ -81,6 +86,12 @@ class OnlineFeatures:
             fresh = (stamp >= self.stamp for stamp in answer[f"{name}__ts"])
             values[name] = [value if new else None for value, new in zip(answer[name], fresh, strict=True)]
         return values
+
+
+def _local_files(config: Mapping[str, Any]) -> list[Path]:
+    """Registry and online store where they are files; none of a server's."""
+    addresses = (config["registry"]["path"], config["online_store"].get("path", ""))
+    return [Path(text.removeprefix("sqlite:///")) for text in addresses if text.startswith("sqlite:///") or text and "://" not in text]
 
 
 def code_column(feature: Feature, values: Sequence[Value]) -> CodeColumn:

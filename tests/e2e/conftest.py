@@ -91,7 +91,13 @@ class Home:
     def copied(self, into: Path) -> Home:
         """The whole home elsewhere. Addresses inside (manifests' inputs) still name the original's files."""
         shutil.copytree(self.path, into, symlinks=True, ignore=shutil.ignore_patterns("airflow", "logs", "spark-*"))
+        _move_online_store(self.path / "feast", into / "feast")
         return Home(into, self.landing)
+
+
+def _move_online_store(old: Path, new: Path) -> None:
+    described = new / "online.yaml"
+    described.write_text(described.read_text().replace(str(old), str(new)))
 
 
 @pytest.fixture(scope="session")
@@ -124,8 +130,7 @@ def online_of_day_one(day_one: Home, tmp_path_factory: pytest.TempPathFactory) -
     """Settings of a home whose online store stays at S(day one), whatever later days load into the real one."""
     kept = tmp_path_factory.mktemp("online")
     shutil.copytree(day_one.path / "feast", kept / "feast")
-    described = kept / "feast" / "online.yaml"
-    described.write_text(described.read_text().replace(str(day_one.path / "feast"), str(kept / "feast")))
+    _move_online_store(day_one.path / "feast", kept / "feast")
     return day_one.settings().model_copy(update={"home": kept})
 
 
