@@ -91,7 +91,8 @@ class OnlineFeatures:
 def _local_files(config: Mapping[str, Any]) -> list[Path]:
     """Registry and online store where they are files; none of a server's."""
     addresses = (config["registry"]["path"], config["online_store"].get("path", ""))
-    return [Path(text.removeprefix("sqlite:///")) for text in addresses if text.startswith("sqlite:///") or text and "://" not in text]
+    paths_only = (text.removeprefix("sqlite:///") for text in addresses)
+    return [Path(text) for text in paths_only if text and "://" not in text]
 
 
 def code_column(feature: Feature, values: Sequence[Value]) -> CodeColumn:

@@ -112,12 +112,12 @@ class Loop:
         for group, rate in zip(self.optimisers[1].param_groups, self.rates, strict=True):
             group["lr"] = rate * share
 
-    def run(self, epoch: Callable[[int], Iterator[Batch]], total: int, what: str = "train") -> Trained:
+    def run(self, epoch: Callable[[int], Iterator[Batch]], total: int) -> Trained:
         """`epoch(n)` gives the batches of epoch n; `total`: impressions an epoch, for the progress bar."""
         started, losses, steps, impressions, pictures = time.monotonic(), [], 0, 0, 0
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(file=sys.stderr), transient=False) as progress:
-            task = progress.add_task(what, total=total * self.recipe.epochs)
+            task = progress.add_task("train", total=total * self.recipe.epochs)
             self.net.train()
             for number in range(self.recipe.epochs):
                 for batch in epoch(number):
@@ -126,7 +126,7 @@ class Loop:
                     steps, impressions = steps + 1, impressions + len(batch.impressions)
                     pictures += len(batch.ads.image)
                     rate = impressions / (time.monotonic() - started)
-                    text = f"{what} loss {np.mean(losses[-LAST:]):.4f} {rate:,.0f} impressions/s"
+                    text = f"train loss {np.mean(losses[-LAST:]):.4f} {rate:,.0f} impressions/s"
                     progress.update(task, advance=len(batch.impressions), description=text)
         if not steps:
             raise AdLensError("no batch was read: the window's groups are empty")
