@@ -90,7 +90,7 @@ def _publish(
     rewritten = [day for day in results["impressions"].changed_days if day < texts[0]]
     own = [one for one in found if one.day in texts]
     rows = sum(one.rows for one in own)
-    remarks = [f"late clicks changed the labels of {', '.join(rewritten)}; their groups are to be rebuilt"]
+    remarks = [f"late clicks changed the labels of {', '.join(rewritten)}; stage 4 writes their groups again"]
     return StageReport(
         stage="2-quality",
         day=texts[-1],

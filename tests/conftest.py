@@ -9,6 +9,7 @@ import pytest
 TOGETHER = ("e2e", "spark")  # folders whose tests share something expensive: one process each
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = Path(item.path).relative_to(Path(__file__).parent).parts[0]
