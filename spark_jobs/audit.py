@@ -26,6 +26,7 @@ nav,.navbar{background:#f4f4f4;padding:.5em}img{max-height:2em}a{color:#0645ad}p
 _REMOTE = re.compile(  # what a browser would fetch by itself; links that a person may follow stay
     r"<(?:link[^>]+href|img[^>]+src)=[\"'](?:https?:)?//[^>]*>"
     r"|<script[^>]+src=[\"'](?:https?:)?//[^>]*>\s*</script>"
+    r"|url\([\"']?(?:https?:)?//[^)]*\)"
 )
 
 
