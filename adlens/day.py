@@ -154,9 +154,10 @@ def run(asked_day: str | None, asked_landing: Path | None, console: Console) -> 
     else:
         ok = _in_process(settings, progress, log, console)
         logs = [_tail(log, start)]
-    if not ok:
-        stage = progress.working() or "after the last stage"
-        raise DayFailed(stage, failure.cause(logs), logs[-1] if running and logs else log)
+    left = progress.working()
+    if not ok or left:  # a run that Airflow calls a success without a stage's report is none
+        cause = failure.cause(logs) if not ok else "Airflow ended the run as a success, but this stage never reported"
+        raise DayFailed(left or "after the last stage", cause, logs[-1] if running and logs else log)
     summary.show(settings, day.isoformat(), console)
     return day.isoformat()
 
