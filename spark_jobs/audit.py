@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import os
 import re
@@ -101,12 +102,28 @@ class Auditor:
         )
 
     def _readable_offline(self) -> None:
-        """Great Expectations' pages take their style sheets from public servers; ours carry a small one."""
+        """Great Expectations' pages take style sheets and scripts from public servers; ours carry a small style, and
+        the index, whose tables a script would have filled, a list of the pages."""
         for page in self.docs.parent.rglob("*.html"):
             text = page.read_text(encoding="utf-8")
             if "data-adlens" not in text:
                 text = _REMOTE.sub("", text).replace("</head>", f"{_STYLE}</head>", 1)
+                if page == self.docs:
+                    text = re.sub(r"<body[^>]*>", lambda found: found[0] + self._listed(), text, count=1)
                 page.write_text(text, encoding="utf-8")
+
+    def _listed(self) -> str:
+        """Links to every page, in each suite the newest day first."""
+        root = self.docs.parent
+        pages = sorted((page.relative_to(root) for page in root.rglob("*.html") if page != self.docs), reverse=True)
+        links = (f'<li><a href="{page.as_posix()}">{html.escape(_title(page))}</a></li>' for page in pages)
+        return f"<h1>Audits</h1><ul>{''.join(links)}</ul>"
+
+
+def _title(page: Path) -> str:
+    """validations/<suite>/<days>/<time>/<batch>.html, expectations/<suite>.html -> what a person looks for."""
+    kind, suite, *rest = page.with_suffix("").parts
+    return f"{rest[0]}: {suite}" if rest else f"{kind}: {suite}"
 
 
 def _failure(suite: str, result: Any) -> Failure:
