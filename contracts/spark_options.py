@@ -12,13 +12,14 @@ EVERYWHERE = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
-    # Otherwise each column expression makes some five calls into the JVM only to note the line it stands on: 10,000
-    # calls a job, half of a small job's time.
+    # Otherwise each column expression makes further calls into the JVM only to note the line it stands on: half of a
+    # small job's calls.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 # A job on one small machine lives for seconds and is made of a hundred tiny ones: plans that stay as they are, few
-# partitions, the quick compiler alone and the collector with the least threads took 60 CPU seconds to 45. The quick
-# compiler alone also shrinks the room for compiled code to 48 MB, which a long session fills: then all is interpreted.
+# partitions, the quick compiler alone and the collector with the least threads cost least (CPU seconds of a day's
+# impressions, plans alone: 60 to about 50). The quick compiler alone also shrinks the room for compiled code to 48 MB,
+# which a long session fills: then all is interpreted.
 _JAVA = "-Duser.timezone=UTC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
 _SMALL_MACHINE = {
     "spark.driver.host": "127.0.0.1",

@@ -31,13 +31,13 @@ def client_of(settings: Settings) -> MlflowClient:
 
 def crown(model: Path, bundle: str, settings: Settings) -> str:
     """Moves the alias to the version of a model (address of its manifest), which is made if need be. Returns it."""
+    from mlflow.exceptions import MlflowException
+
     client = client_of(settings)
     version = _version(client, model) or _register(client, model, bundle)
     try:
         current = client.get_model_version_by_alias(NAME, ALIAS).version
-    except Exception as error:
-        if type(error).__name__ not in ("MlflowException", "RestException"):
-            raise
+    except MlflowException:
         current = None  # no alias yet
     if str(current) != version:
         client.set_registered_model_alias(NAME, ALIAS, version)
@@ -69,11 +69,11 @@ def _register(client: MlflowClient, model: Path, bundle: str) -> str:
 
 def _artifacts_of(client: MlflowClient, run: str, model: Path) -> str:
     """Raises MissingArtifact where MLflow has lost the training's run."""
+    from mlflow.exceptions import MlflowException
+
     try:
         return str(client.get_run(run).info.artifact_uri)
-    except Exception as error:
-        if type(error).__name__ not in ("MlflowException", "RestException"):
-            raise
+    except MlflowException as error:
         raise MissingArtifact(
             f"MLflow holds no run {run}, in which {model.parent} was trained ({error}); restore MLflow's database, or "
             f"remove that folder and run the day again"

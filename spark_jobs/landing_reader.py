@@ -25,7 +25,7 @@ from contracts.tables import LANDING, Column
 RAW, REASON = "_raw", "_reason"
 _FOLDER = re.compile(r"day=(\d{4}-\d{2}-\d{2})$")
 _TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})$"
-_TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
+TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
 _SAMPLE = 200  # lines of a JSON file that decide which columns it has and of which type
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -146,7 +146,7 @@ def _read_parquet(spark: SparkSession, files: list[str], columns: Sequence[Colum
     broken = [(~F.is_valid_utf8(name), f"{name} is not UTF-8 text") for name in texts]
     raw = F.to_json(
         F.struct(*(valid.get(one.name, F.col(one.name)).alias(one.name) for one in columns)),
-        {"timestampFormat": _TIME_FORMAT},
+        {"timestampFormat": TIME_FORMAT},
     )
     frame = spark.read.schema(schema).parquet(*files)
     frame = frame.withColumn("day", _folder_day()).withColumn(RAW, raw).withColumn(REASON, first_reason(*broken))

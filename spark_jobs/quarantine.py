@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from contracts.tables import LANDING
 from spark_jobs.cleaning import COPY
-from spark_jobs.landing_reader import RAW, REASON
+from spark_jobs.landing_reader import RAW, REASON, TIME_FORMAT
 
 SCHEMA = "day string, source string, reason string, row string"
 
@@ -23,9 +23,7 @@ def malformed(frame: DataFrame, source: str) -> DataFrame:
 
 def misfit_clicks(misfits: DataFrame) -> DataFrame:
     """Clicks that belong to no impression (spark_jobs.labels.misfits), as they would be written as JSON."""
-    row = F.to_json(
-        F.struct(*(one.name for one in LANDING["clicks"])), {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
-    )
+    row = F.to_json(F.struct(*(one.name for one in LANDING["clicks"])), {"timestampFormat": TIME_FORMAT})
     return misfits.select(F.col("folder").alias("day"), F.lit("clicks").alias("source"), "reason", row.alias("row"))
 
 
