@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -22,7 +24,7 @@ from contracts.tables import STAGED, TABLES, Table, group_tables
 CHECKS: dict[str, dict[str, str]] = {
     "impressions": {"label_is_binary": "label IN (0, 1)"},
 }
-Fingerprint = tuple[int, str]  # rows, sum of the rows' hashes
+Fingerprint = tuple[int, int, int]  # rows, sums of the upper and of the lower halves of the rows' hashes
 
 
 @dataclass(frozen=True)
@@ -80,50 +82,83 @@ def built_days(settings: Settings, name: str, staged: bool = False) -> set[str]:
 
 
 def fingerprints(frame: DataFrame) -> dict[str, Fingerprint]:
-    """Day -> number of rows and a sum of their hashes that no order changes."""
-    rows = (
-        frame.groupBy("day")
-        .agg(F.count(F.lit(1)).alias("n"), F.sum(_row_hash(frame.schema)).cast("string").alias("h"))
-        .collect()
-    )
-    return {row["day"]: (row["n"], row["h"]) for row in rows}
+    """Day -> number of rows and two sums of their hashes that no order changes (64 bits hold them to 2^31 rows)."""
+    hashed = frame.select("day", _row_hash(frame.schema).alias("h"))
+    upper, lower = F.shiftright("h", 32), F.col("h").bitwiseAND(F.lit(0xFFFFFFFF))
+    sums = hashed.groupBy("day").agg(F.count(F.lit(1)).alias("n"), F.sum(upper).alias("u"), F.sum(lower).alias("l"))
+    return {row["day"]: (row["n"], row["u"], row["l"]) for row in sums.collect()}
+
+
+def row_counts(settings: Settings, name: str, days: Sequence[str], staged: bool = False) -> dict[str, int]:
+    """Day -> rows, from Delta's log alone; days without rows left out."""
+    from deltalake import DeltaTable
+
+    counts: dict[str, int] = {}
+    if exists(settings, name, staged):
+        files = pa.table(DeltaTable(address(settings, name, staged)).get_add_actions(flatten=True))
+        for day, rows in zip(files["partition.day"].to_pylist(), files["num_records"].to_pylist(), strict=True):
+            if day in days:
+                counts[day] = counts.get(day, 0) + rows
+    return dict(sorted(counts.items()))
 
 
 def write_days(
-    spark: SparkSession, settings: Settings, name: str, frame: DataFrame, days: Sequence[str], staged: bool = False
-) -> WriteResult:
+    spark: SparkSession, settings: Settings, name: str, frame: DataFrame, days: Sequence[str], staged: bool = False,
+    kept: bool = False,
+) -> WriteResult:  # fmt: skip
     """Make the table's `days` equal to `frame`, in one commit, or in none where they already are.
 
-    `frame` holds rows of `days` only; a day without rows becomes empty. Raises DamagedArtifact when the columns are
-    not the declared ones.
+    `frame` holds rows of `days` only, laid out as its files shall be: a task writes one file of each day that it holds
+    (spark_jobs.slices). A day without rows becomes empty. `kept`: the frame is cheap to compute twice (cached, or a
+    plain read). Raises DamagedArtifact for columns that are not the declared ones, and for rows of other days.
     """
     table = declaration(name)
     frame = _conformed(table, frame)
     where = address(settings, name, staged)
     _create(spark, settings, table, where, staged)
-    frame = frame.persist()
+    present = sorted(built_days(settings, name, staged) & set(days))
+    if present:
+        changed = _compared(frame, read(spark, settings, name, present, staged), where, days, kept)
+    elif kept and frame.isEmpty():
+        changed = []
+    else:
+        changed = list(days)  # nothing is there to compare with: one pass
+        _overwrite(frame, where, days)
+    by_day = row_counts(settings, name, days, staged)
+    changed = [day for day in changed if day in by_day or day in present]
+    return WriteResult(sum(by_day.values()), version(settings, name, staged), changed, by_day)
+
+
+def _compared(frame: DataFrame, there: DataFrame, where: str, days: Sequence[str], kept: bool) -> list[str]:
+    """Overwrites the days whose rows are others than those that are there; returns them."""
+    frame = frame if kept else frame.persist()
     try:
-        new = fingerprints(frame)
-        foreign = sorted(set(new) - set(days))
-        if foreign:
-            raise DamagedArtifact(f"rows of {', '.join(foreign)} for table {name}, which was to get {', '.join(days)}")
-        present = built_days(settings, name, staged) & set(days)
-        old = fingerprints(read(spark, settings, name, sorted(present), staged)) if present else {}
+        new, old = fingerprints(frame), fingerprints(there)
+        _refuse_other_days(set(new) - set(days), days)
         changed = sorted(day for day in days if new.get(day) != old.get(day))
         if changed:
-            wanted = ", ".join(f"'{day}'" for day in changed)
-            (
-                frame.where(F.col("day").isin(changed))
-                .hint("rebalance", "day")  # a file a day, more where a day is large
-                .write.format("delta")
-                .mode("overwrite")
-                .option("replaceWhere", f"day IN ({wanted})")
-                .save(where)
-            )
+            _overwrite(frame.where(F.col("day").isin(changed)), where, changed)
+        return changed
     finally:
-        frame.unpersist()
-    by_day = {day: n for day, (n, _) in sorted(new.items())}
-    return WriteResult(sum(by_day.values()), version(settings, name, staged), changed, by_day)
+        if not kept:
+            frame.unpersist()
+
+
+def _overwrite(frame: DataFrame, where: str, days: Sequence[str]) -> None:
+    wanted = ", ".join(f"'{day}'" for day in days)
+    try:
+        frame.write.format("delta").mode("overwrite").option("replaceWhere", f"day IN ({wanted})").save(where)
+    except AnalysisException as error:
+        if "REPLACE_WHERE" not in (error.getCondition() or ""):
+            raise
+        found = {row["day"] for row in frame.select("day").distinct().collect()}
+        _refuse_other_days(found - set(days), days)
+        raise
+
+
+def _refuse_other_days(other: set[str], days: Sequence[str]) -> None:
+    if other:
+        raise DamagedArtifact(f"rows of {', '.join(sorted(other))} in a write of {', '.join(days)}")
 
 
 def _missing(settings: Settings, name: str, staged: bool) -> str:
@@ -134,14 +169,14 @@ def _missing(settings: Settings, name: str, staged: bool) -> str:
 
 
 def _row_hash(schema: StructType) -> SparkColumn:
-    """A decimal per row. Null and absence are told apart, which xxhash64 alone does not do."""
+    """A bigint per row. Null and absence are told apart, which xxhash64 alone does not do."""
     parts: list[SparkColumn] = []
     for one in schema.fields:
         column = F.col(one.name)
         if one.dataType.typeName() in ("array", "struct"):
             column = column.cast("string")
         parts += [column, F.isnull(column)]
-    return F.xxhash64(*parts).cast("decimal(20,0)")
+    return F.xxhash64(*parts)
 
 
 def _conformed(table: Table, frame: DataFrame) -> DataFrame:

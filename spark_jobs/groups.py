@@ -1,8 +1,8 @@
 """Stage 4: a day's impressions joined point-in-time with the snapshot before them -> `user_groups`, `ad_groups`.
 
-Feast answers for each (user, moment) and each (ad, moment) once, not for each impression: between two publications
-nothing becomes known, so every impression in between sees what the latest publication's moment sees. Codes are made
-on those few rows, and only then joined to the impressions.
+A group holds its own side's features once, so they are joined to groups and not to impressions; the other side's and
+the context's lie beside each impression. One shuffle of the impressions by their ad and one by their user do it all
+(spark_jobs.slices); where a side's snapshots are small, they are broadcast and there is only the grouping's shuffle.
 """
 
 from __future__ import annotations
@@ -10,154 +10,131 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 
-from pyspark.sql import Column as SparkColumn
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StructType
 
-from contracts.days import Days, day_start
+from contracts.days import Days
 from contracts.errors import MissingArtifact
 from contracts.features import FEATURES
 from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import Table, group_tables
-from spark_jobs import delta, feast_store, relabelled
-from spark_jobs.expressions import code_columns, context_values
+from spark_jobs import delta, grouping, point_in_time, relabelled, skew
+from spark_jobs.expressions import code, code_columns, context_values
+from spark_jobs.features import FOLDERS
+from spark_jobs.point_in_time import KEYS, Moment
+from spark_jobs.slices import SLICE, Slices
 
 STAGE = "4-groups"
-AD_GROUP, USER_GROUP = 25, 500  # most impressions of a group
 LOGGED = ("impression_id", "shown_at", "position", "label")
-KEYS = {"user": "user_id", "ad": "ad_id"}
-JUST_AFTER = timedelta(microseconds=1)  # the snapshot of two days before is then older than the view's ttl
+SMALL_SIDE = 200_000  # rows of a side's snapshots that are broadcast: some 50 MB on each executor
+OTHER = {"ad": "user", "user": "ad"}
 
 
-def moments(spark: SparkSession, days: Days, settings: Settings) -> DataFrame:
-    """day, seen, since, moment: from `since` on (until the day's next one) an impression sees what `moment` sees.
+@dataclass(frozen=True)
+class Sources:
+    """What both groupings are made from. `sides`, `heavy`: by side; `small`: the sides that are broadcast."""
 
-    `seen` numbers a day's moments. Without a publication delay a day has one; with one, what is shown in the delay
-    still sees the snapshot before.
-    """
-    delay = timedelta(minutes=settings.publication_delay_minutes)
-    rows = []
-    for day in days:
-        start, end = (day_start(d, settings.time_zone) for d in (day, day + timedelta(days=1)))
-        rows.append((day.isoformat(), 0, start, start + JUST_AFTER))
-        if timedelta(0) < delay < end - start:
-            rows.append((day.isoformat(), 1, start + delay, start + delay + JUST_AFTER))
-    return spark.createDataFrame(rows, "day string, seen int, since timestamp, moment timestamp")
+    shown: DataFrame  # impressions with `seen` and the context's codes
+    sides: dict[str, DataFrame]  # day, seen, <key>, codes: what was known of each entity at each moment
+    heavy: dict[str, DataFrame | None]  # spark_jobs.skew.heavy_keys; None: no day is large enough for one
+    small: set[str]
+    slices: Slices
 
 
-def with_moment(impressions: DataFrame, known: DataFrame) -> DataFrame:
-    """Impressions with `seen` and `moment`: the latest of their day whose `since` is not after them."""
-    entry = F.struct("since", "seen", "moment")
-    latest = known.groupBy("day").agg(F.sort_array(F.collect_list(entry), asc=False).alias("all"))
-    past = F.filter("all", lambda one: one["since"] <= F.col("shown_at"))[0]
-    joined = impressions.join(F.broadcast(latest), "day")
-    return joined.withColumns({"seen": past["seen"], "moment": past["moment"]}).drop("all")
+def sources(spark: SparkSession, settings: Settings, days: Sequence[str], until: ExitStack) -> Sources:
+    """Of the impressions of `days`, each of which has a snapshot before it."""
+    at = point_in_time.moments(days, settings)
+    rows = delta.row_counts(settings, "impressions", days)
+    log = delta.read(spark, settings, "impressions", days)
+    shown = point_in_time.with_moment(spark, log, at).withColumns(
+        context_values(F.col("shown_at"), F.col("query"), settings.time_zone)
+    )
+    shown = shown.select("day", "seen", *LOGGED, *KEYS.values(), *code_columns(FEATURES, "context"))
+    snapshots = sorted({point_in_time.snapshot_day(one.moment, settings) for one in at})
+    heavy: dict[str, DataFrame | None] = dict.fromkeys(KEYS)
+    if max(rows.values()) > skew.HEAVY_ROWS:
+        heavy = {side: _kept(skew.heavy_keys(shown, key), until) for side, key in KEYS.items()}
+    small = {
+        side for side in KEYS
+        if sum(delta.row_counts(settings, f"{side}_features", snapshots).values()) <= SMALL_SIDE
+    }  # fmt: skip
+    sides = {side: coded_side(spark, settings, side, at) for side in KEYS}
+    return Sources(shown, sides, heavy, small, Slices.of_rows(rows))
 
 
-def persisted(frame: DataFrame, until: ExitStack) -> DataFrame:
-    """The frame, computed once and kept until the stack closes."""
+def coded_side(spark: SparkSession, settings: Settings, side: str, at: Sequence[Moment]) -> DataFrame:
+    """day, seen, <key>, c_<feature> of the side (and the ad's image), of all entities that are known at the moments."""
+    key = KEYS[side]
+    features = [f for f in FEATURES if f.side == side and f.name != key]
+    beside = ["image"] if side == "ad" else []
+    seen = point_in_time.visible(spark, settings, side, at, [f.name for f in features] + beside)
+    return seen.select("day", "seen", key, *beside, *code_columns(features, side))
+
+
+def groups(of: Sources, side: str, settings: Settings) -> DataFrame:
+    """The side's group table: as few groups as can be of at most the setting's size."""
+    table = group_tables()[f"{side}_groups"]
+    key, other = KEYS[side], OTHER[side]
+    rule = grouping.by_ad(settings) if side == "ad" else grouping.by_user(settings)
+    made = []
+    for rows, heavy in _parts(of, side):
+        inner = _with_key_code(_joined(of, rows, other), other)
+        inner = inner.select("day", "seen", key, F.struct(*_inner_names(table)).alias("row"), *rule.beside)
+        if heavy is None:
+            listed = grouping.grouped(of.slices.dealt(inner, key), key, rule)
+            outer = of.sides[side]
+            outer = F.broadcast(outer) if side in of.small else of.slices.dealt(outer, key)
+            on = ["day", "seen", key] if side in of.small else [SLICE, "day", "seen", key]
+        else:
+            listed = grouping.grouped_heavy(of.slices, inner, heavy, key, rule)
+            few = of.sides[side].join(F.broadcast(heavy), ["day", "seen", key], "left_semi")
+            outer, on = F.broadcast(few), ["day", "seen", key]
+        made.append(_with_key_code(listed.join(outer, on, "left"), side).select(*table.names()))
+    return made[0] if len(made) == 1 else made[0].unionByName(made[1])
+
+
+def _parts(of: Sources, side: str) -> list[tuple[DataFrame, DataFrame | None]]:
+    """The impressions, or those of heavy keys apart from the rest; beside each part its heavy keys."""
+    heavy = of.heavy[side]
+    if heavy is None:
+        return [(of.shown, None)]
+    key, known = ["day", "seen", KEYS[side]], F.broadcast(heavy)
+    return [(of.shown.join(known, key, "left_anti"), None), (of.shown.join(known, key, "left_semi"), heavy)]
+
+
+def _joined(of: Sources, rows: DataFrame, side: str) -> DataFrame:
+    """Impressions with the side's codes; an entity that is not known has none."""
+    key, known, heavy = KEYS[side], of.sides[side], of.heavy[side]
+    if side in of.small:
+        return rows.join(F.broadcast(known), ["day", "seen", key], "left")
+    on = [SLICE, "day", "seen", key]
+    if heavy is None:
+        return of.slices.dealt(rows, key).join(of.slices.dealt(known, key), on, "left")
+    anywhere = grouping.hashed_place(F.xxhash64("impression_id"))
+    salted, copied = skew.salted(rows, heavy, key, anywhere), skew.copied(known, heavy, key)
+    dealt = [of.slices.dealt(one, key, skew.SALT) for one in (salted, copied)]
+    return dealt[0].join(dealt[1], [*on, skew.SALT], "left")
+
+
+def _with_key_code(rows: DataFrame, side: str) -> DataFrame:
+    """An entity that is not known keeps its id's code, where the id is a feature."""
+    key = KEYS[side]
+    return rows.withColumn(f"c_{key}", code(F.col(key))) if any(f.name == key for f in FEATURES) else rows
+
+
+def _kept(frame: DataFrame, until: ExitStack) -> DataFrame:
     until.callback(frame.unpersist)
     return frame.persist()
 
 
-def point_in_time(
-    spark: SparkSession,
-    settings: Settings,
-    impressions: DataFrame,
-    side: str,
-    columns: Sequence[str],
-    until: ExitStack,
-) -> DataFrame:
-    """<key>, moment and the view's columns as Feast knows them at the moment; null where it knows none.
-
-    Only rows published by then count (`created`), also of history that was built later.
-    """
-    key, view = KEYS[side], f"{side}_features"
-    opened = feast_store.store(spark, settings)
-    # Feast's query reads the entities five times: without this, the impressions as often.
-    entities = persisted(impressions.select(key, F.col("moment").alias("event_timestamp")).distinct(), until)
-    with feast_store.quiet():
-        from feast.infra.offline_stores.contrib.spark_offline_store.spark import SparkRetrievalJob
-
-        job = opened.get_historical_features(
-            entity_df=entities,
-            features=[f"{view}:{column}" for column in columns],
-            filter_by_created_timestamp=True,
-        )
-        assert isinstance(job, SparkRetrievalJob)  # the yaml's offline store
-        found = job.to_spark_df()
-    spark.conf.set("spark.sql.parser.quotedRegexColumnNames", "false")
-    return found.select(key, F.col("event_timestamp").alias("moment"), *columns)
-
-
-def coded_side(
-    spark: SparkSession, settings: Settings, impressions: DataFrame, side: str, until: ExitStack
-) -> DataFrame:
-    """<key>, moment, c_<feature> of the side (and the ad's image). An entity that is not known keeps its id's code."""
-    key = KEYS[side]
-    features = [f for f in FEATURES if f.side == side]
-    beside = ["image"] if side == "ad" else []
-    columns = [f.name for f in features if f.name != key] + beside
-    values = point_in_time(spark, settings, impressions, side, columns, until)
-    return values.select(key, "moment", *beside, *code_columns(features, side))
-
-
-def coded(
-    spark: SparkSession, settings: Settings, impressions: DataFrame, known: DataFrame, until: ExitStack
-) -> DataFrame:
-    """Impressions (day, seen, what was logged, both ids) with the codes of all three sides and the ad's image."""
-    timed = with_moment(impressions, known)
-    users = coded_side(spark, settings, timed, "user", until)
-    ads = coded_side(spark, settings, timed, "ad", until)
-    context = context_values(F.col("shown_at"), F.col("query"), settings.time_zone)
-    joined = timed.join(users, ["user_id", "moment"], "left").join(ads, ["ad_id", "moment"], "left")
-    return joined.withColumns(context).select(
-        "day", "seen", *LOGGED, "user_id", "ad_id", "image", *_names("user", "ad"), *code_columns(FEATURES, "context")
-    )
-
-
-def grouped(rows: DataFrame, table: Table, key: str, size: int, order: Sequence[SparkColumn]) -> DataFrame:
-    """Groups of at most `size` rows of one `key` and day, as few as possible, in `order` (which leaves no ties).
-
-    Rows that saw different snapshots (`seen`) are never in one group: it holds the key's features once.
-    """
-    outer = [c.name for c in table.columns if c.name not in ("day", "group_id", "impressions")]
-    inner = _inner_names(table)
-    numbered = rows.withColumn("rank", F.row_number().over(Window.partitionBy("day", key, "seen").orderBy(*order)) - 1)
-    numbered = numbered.withColumn("part", F.floor(F.col("rank") / size).cast("int"))
-    entry = F.struct("rank", F.struct(*inner).alias("row"))
-    lists = numbered.groupBy("day", key, "seen", "part").agg(
-        F.sort_array(F.collect_list(entry)).alias("entries"),
-        *[F.first(column).alias(column) for column in outer if column != key],
-    )
-    return lists.select(
-        "day",
-        F.concat_ws("#", key, "seen", "part").alias("group_id"),
-        *outer,
-        F.transform("entries", lambda one: one["row"]).alias("impressions"),
-    )
-
-
-def ad_groups(rows: DataFrame) -> DataFrame:
-    """At most 25 impressions of one ad, in an order that only the impressions' ids decide: a shuffle that repeats."""
-    order = [F.xxhash64("impression_id"), F.col("impression_id")]
-    return grouped(rows, group_tables()["ad_groups"], "ad_id", AD_GROUP, order)
-
-
-def user_groups(rows: DataFrame) -> DataFrame:
-    """A user's impressions of the day in the order shown, at most 500 a group."""
-    return grouped(
-        rows, group_tables()["user_groups"], "user_id", USER_GROUP, [F.col("shown_at"), F.col("impression_id")]
-    )
-
-
 def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     """Write the groups of every day of the interval that has a snapshot before it, and again those of the days before
-    it whose labels late clicks have changed since.
+    it whose labels late clicks have changed since, and of the built days after it whose snapshots look back on it.
 
     Raises MissingArtifact for a day that was not published, or whose day before was but has no snapshot.
     """
@@ -168,13 +145,17 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     stale = relabelled.days_to_rebuild(spark, settings, days)
     if stale:
         remarks.append(f"groups of {', '.join(stale)} written again: late clicks changed labels")
-    reach = days.widened(before=settings.lateness_days)
-    impressions = delta.read(spark, settings, "impressions", stale + wanted)
+    # Sequential runs have none of these; in a repair, S(d) ... S(d+6) may have been made before day d was there.
+    later = Days(days.end, days.end + timedelta(days=FOLDERS)).texts()
+    later = sorted(set(later) & delta.built_days(settings, "ad_groups"))
+    touched = stale + wanted + later
     with ExitStack() as until:
-        rows = persisted(coded(spark, settings, impressions, moments(spark, reach, settings), until), until)
-        rows_in = rows.count()
-        of_ads = delta.write_days(spark, settings, "ad_groups", ad_groups(rows), stale + days.texts())
-        of_users = delta.write_days(spark, settings, "user_groups", user_groups(rows), stale + days.texts())
+        made = sources(spark, settings, touched, until)
+        write = [*stale, *days.texts(), *later]
+        of_ads = delta.write_days(spark, settings, "ad_groups", groups(made, "ad", settings), write)
+        of_users = delta.write_days(spark, settings, "user_groups", groups(made, "user", settings), write)
+    rows_in = sum(delta.row_counts(settings, "impressions", touched).values())
+    fill = rows_in / of_ads.rows / settings.ad_group_size
     return StageReport(
         stage=STAGE,
         day=days.texts()[-1],
@@ -183,7 +164,7 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
         rows_out=of_ads.rows + of_users.rows,
         versions={"ad_groups": of_ads.version, "user_groups": of_users.version},
         counts={"ad_groups": of_ads.rows, "user_groups": of_users.rows},
-        remarks=remarks,
+        remarks=[*remarks, f"ad groups are {fill:.0%} full: {rows_in / of_ads.rows:.1f} impressions share a picture"],
     )
 
 
@@ -206,10 +187,6 @@ def _days_with_snapshot(settings: Settings, days: Days) -> tuple[list[str], list
         else:
             remarks.append(f"{day} has no day before it: no snapshot, so it forms no groups")
     return wanted, remarks
-
-
-def _names(*sides: str) -> list[str]:
-    return [f"c_{f.name}" for f in FEATURES if f.side in sides]
 
 
 def _inner_names(table: Table) -> list[str]:

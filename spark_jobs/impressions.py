@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -20,11 +21,20 @@ from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import LANDING, TABLES
 from spark_jobs import cleaning, delta, labels, landing_reader, pictures, quarantine
-from spark_jobs.cleaning import COPY, kept
+from spark_jobs.cleaning import COPY, KNOWN, kept
+from spark_jobs.landing_reader import RAW, REASON
+from spark_jobs.slices import SLICE, Slices
 
 CLICK_COLUMNS = ("impression_id", "clicked_at", "landed_at")
 # A run's writes go in a few at a time: most of a small write is waiting for Delta's log.
 WRITERS = 3
+SMALL_CATALOGUES = 1_000_000  # ads of all the run's days together that are broadcast: some 50 MB on each executor
+OLD = "_old"
+Landed = dict[str, dict[str, int]]  # landing file -> day -> rows
+
+
+def stays() -> SparkColumn:
+    return F.col(REASON).isNull() & ~F.col(COPY)
 
 
 @dataclass(frozen=True)
@@ -61,22 +71,26 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     for day in s.early:
         landing_reader.check_file(landing_reader.find_file(landing, day, "clicks"), "clicks")
 
-    cleaned = {name: frame.persist() for name, frame in _cleaned(spark, settings, s.run).items()}
+    landed = {name: landing_reader.rows_in_files(landing, name, s.run) for name in LANDING}
+    slices = {name: Slices.of_rows(rows) for name, rows in landed.items()}
+    cleaned = {name: frame.persist() for name, frame in _cleaned(spark, settings, s.run, slices).items()}
     ads, bad_pictures = _usable(spark, settings, kept(cleaned["ads"], "ads"))
     clicks = _clicks(spark, settings, s, cleaned["clicks"]).persist()
-    impressions = _impressions(spark, settings, s, cleaned["impressions"]).persist()
-    paired = labels.pairs(impressions, clicks, settings).persist()
-    labelled = labels.labelled(impressions.where(F.col("day").isin(s.relabelled + s.run)), paired)
+    impressions = _impressions(spark, settings, s, landed, cleaned["ads"], clicks).persist()
+    own = impressions.where(~F.col(OLD))
+    labelled = labels.labelled(impressions.where(stays() & F.col("day").isin(s.relabelled + s.run)))
+    labelled = labelled.select(*(one.name for one in TABLES["impressions"].columns))
 
     judged = clicks.where(F.col("folder").isin(s.run + s.rejudged))
-    misfits = quarantine.misfit_clicks(labels.misfits(judged, paired, s.built, s.first, settings))
-    refused = [quarantine.malformed(frame, name) for name, frame in cleaned.items()]
+    misfits = quarantine.misfit_clicks(labels.misfits(judged, impressions, s.built, s.first, settings))
+    refused = [quarantine.malformed(frame, name) for name, frame in (cleaned | {"impressions": own}).items()]
     if s.rejudged:
         there = delta.read(spark, settings, "quarantine", s.rejudged, staged=True)
         refused.append(there.where(~((F.col("source") == "clicks") & F.col("reason").isin(*labels.CLICK_REASONS))))
-    aside = quarantine.all_of(*refused, bad_pictures, misfits)
+    few = Slices.of_rows({day: landed["impressions"].get(day, 0) // 100 for day in (*s.run, *s.rejudged)})
+    aside = quarantine.all_of(few, *refused, bad_pictures, misfits)
 
-    write = partial(delta.write_days, spark, settings, staged=True)
+    write = partial(delta.write_days, spark, settings, staged=True, kept=True)
     with ThreadPoolExecutor(WRITERS) as pool:
         jobs = {
             "ads": pool.submit(write, "ads", ads, s.run),
@@ -87,30 +101,34 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
         }
         results = {name: job.result() for name, job in jobs.items()}
     results["impressions"] = write("impressions", labelled, s.relabelled + s.run)
-    said = _report(spark, settings, s, cleaned, paired, results)
-    for frame in (*cleaned.values(), clicks, impressions, paired):
+    said = _report(spark, settings, s, cleaned | {"impressions": own}, results)
+    for frame in (*cleaned.values(), clicks, impressions):
         frame.unpersist()
     return said
 
 
-def _cleaned(spark: SparkSession, settings: Settings, days: list[str]) -> dict[str, DataFrame]:
-    """Landing file -> its rows, judged (columns `_reason`, `_copy`)."""
-    landing = settings.landing_path
-    raw = {name: landing_reader.read(spark, landing, name, days) for name in LANDING}
-    ads = cleaning.entities(raw["ads"], "ads", "ad_id")
-    catalogue = kept(ads, "ads")
-    before = landing_reader.day_before(days[0])
-    if before >= landing_reader.landed_days(landing)[0] and (landing / f"day={before}").is_dir():
-        landing_reader.check_file(landing_reader.find_file(landing, before, "ads"), "ads")
-        old = cleaning.entities(landing_reader.read(spark, landing, "ads", [before]), "ads", "ad_id")
-        catalogue = catalogue.unionByName(kept(old, "ads"))
+def _cleaned(
+    spark: SparkSession, settings: Settings, days: list[str], slices: dict[str, Slices]
+) -> dict[str, DataFrame]:
+    """Landing file -> its rows, judged (columns `_reason`, `_copy`); the impressions come apart."""
+    raw = {n: landing_reader.read(spark, settings.landing_path, n, days) for n in LANDING if n != "impressions"}
     return {
-        "impressions": cleaning.impressions(raw["impressions"], catalogue, settings.time_zone),
-        "clicks": cleaning.clicks(raw["clicks"]),
-        "behaviours": cleaning.behaviours(raw["behaviours"]),
-        "ads": ads,
-        "users": cleaning.entities(raw["users"], "users", "user_id"),
+        "clicks": cleaning.clicks(raw["clicks"], slices["clicks"]),
+        "behaviours": cleaning.behaviours(raw["behaviours"], slices["behaviours"]),
+        "ads": cleaning.entities(raw["ads"], "ads", "ad_id", slices["ads"]),
+        "users": cleaning.entities(raw["users"], "users", "user_id", slices["users"]),
     }
+
+
+def _catalogues(spark: SparkSession, settings: Settings, days: list[str], own: DataFrame) -> DataFrame:
+    """The ads of the days and, where it landed, of the day before the first."""
+    landing, before = settings.landing_path, landing_reader.day_before(days[0])
+    if before < landing_reader.landed_days(landing)[0] or not (landing / f"day={before}").is_dir():
+        return kept(own, "ads")
+    landing_reader.check_file(landing_reader.find_file(landing, before, "ads"), "ads")
+    slices = Slices.of_rows(landing_reader.rows_in_files(landing, "ads", [before]))
+    old = cleaning.entities(landing_reader.read(spark, landing, "ads", [before]), "ads", "ad_id", slices)
+    return kept(own, "ads").unionByName(kept(old, "ads"))
 
 
 def _usable(spark: SparkSession, settings: Settings, ads: DataFrame) -> tuple[DataFrame, DataFrame]:
@@ -139,22 +157,36 @@ def _clicks(spark: SparkSession, settings: Settings, s: Scope, own: DataFrame) -
         parts.append(shaped(delta.read(spark, settings, "clicks", ingested, staged=True), False))
     if s.early:
         raw = landing_reader.read(spark, settings.landing_path, "clicks", s.early)
-        parts.append(shaped(kept(cleaning.clicks(raw), "clicks"), True))
+        slices = Slices.of_rows(landing_reader.rows_in_files(settings.landing_path, "clicks", s.early))
+        parts.append(shaped(kept(cleaning.clicks(raw, slices), "clicks"), True))
     frame = parts[0]
     for part in parts[1:]:
         frame = frame.unionByName(part)
     return frame
 
 
-def _impressions(spark: SparkSession, settings: Settings, s: Scope, own: DataFrame) -> DataFrame:
-    """The run's impressions, and those of the built days that its clicks or the rejudged folders' may belong to."""
-    columns = [one.name for one in TABLES["impressions"].columns if one.name not in ("label", "clicked_at")]
-    frame = kept(own, "impressions").select(*columns)
+def _impressions(
+    spark: SparkSession, settings: Settings, s: Scope, landed: Landed, ads: DataFrame, clicks: DataFrame
+) -> DataFrame:
+    """The run's impressions, judged, and those of the built days (`_old`) that its clicks or the rejudged folders' may
+    belong to; `clicks` beside each that stays. One shuffle by id serves the search for equal ids and the clicks."""
+    columns = [one.name for one in LANDING["impressions"]]
+    raw = landing_reader.read(spark, settings.landing_path, "impressions", s.run)
+    small = sum(landed["ads"].values()) <= SMALL_CATALOGUES
+    frame = cleaning.impressions(raw, settings.time_zone, _catalogues(spark, settings, s.run, ads), small)
+    frame = frame.withColumn(OLD, F.lit(False))
+    rows = dict(landed["impressions"])
     around = [day for day in (*s.relabelled, *s.rejudged) if day not in s.run]
     if around:
-        old = delta.read(spark, settings, "impressions", around, staged=True).select(*columns)
+        rows |= dict.fromkeys(around, 0) | delta.row_counts(settings, "impressions", around, staged=True)
+        old = delta.read(spark, settings, "impressions", around, staged=True).select("day", *columns)
+        nothing = F.lit(None).cast("string")
+        old = old.withColumns({OLD: F.lit(True), REASON: nothing, RAW: nothing, KNOWN: F.lit(True)})
         frame = frame.unionByName(old)
-    return frame
+    slices = Slices.of_rows(rows)
+    frame = cleaning.impressions_once(frame, slices)
+    frame = labels.with_clicks(frame, clicks, slices, settings)
+    return frame.withColumn("clicks", F.when(stays(), F.col("clicks"))).drop(SLICE)
 
 
 def _report(
@@ -162,12 +194,13 @@ def _report(
     settings: Settings,
     s: Scope,
     cleaned: dict[str, DataFrame],
-    paired: DataFrame,
     results: dict[str, delta.WriteResult],
 ) -> StageReport:
     """Every figure in two small queries: one on what was cleaned and paired, one on what was set aside."""
-    valid = paired.where(F.col("valid") & F.col("day").isin(s.run)).groupBy("day", "impression_id")
-    parts = [valid.agg((F.count(F.lit(1)) - 1).alias("n")).select(F.lit("further_clicks").alias("what"), "n")]
+    valid = F.size(F.filter("clicks", lambda one: one["valid"]))
+    clicked = cleaned["impressions"].where("clicks IS NOT NULL")
+    further = clicked.select((valid - 1).cast("long").alias("n")).where("n > 0")
+    parts = [further.select(F.lit("further_clicks").alias("what"), "n")]
     for name, frame in cleaned.items():
         parts.append(frame.select(F.lit(f"copies_{name}").alias("what"), F.col(COPY).cast("long").alias("n")))
         parts.append(frame.select(F.lit(f"landed_{name}").alias("what"), F.lit(1).cast("long").alias("n")))

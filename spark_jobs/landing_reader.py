@@ -10,6 +10,8 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,6 +28,7 @@ RAW, REASON = "_raw", "_reason"
 _FOLDER = re.compile(r"day=(\d{4}-\d{2}-\d{2})$")
 _TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})$"
 TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
+JSON_LINE = 100  # bytes of a line, about
 _SAMPLE = 200  # lines of a JSON file that decide which columns it has and of which type
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -99,6 +102,7 @@ def check_file(path: Path, source: str) -> None:
 def read(spark: SparkSession, landing: Path, source: str, days: Sequence[str]) -> DataFrame:
     """Columns `day` (folder), the declared ones, `_raw` (the row as it landed) and `_reason` (null: well formed).
 
+    `_raw` is null where the columns tell it (`as_landed`): a Parquet row that is well formed and holds no empty text.
     The files must have passed `check_file`. Empty text is null.
     """
     files = [find_file(landing, day, source) for day in days]
@@ -109,6 +113,20 @@ def read(spark: SparkSession, landing: Path, source: str, days: Sequence[str]) -
     ]
     frame = parts[0] if len(parts) == 1 else parts[0].unionByName(parts[1])
     return frame.select("day", *(_emptied(one) for one in LANDING[source]), RAW, REASON)
+
+
+def as_landed(source: str) -> SparkColumn:
+    """The row's text for quarantine."""
+    return F.coalesce(F.col(RAW), _json({one.name: F.col(one.name) for one in LANDING[source]}))
+
+
+def rows_in_files(landing: Path, source: str, days: Sequence[str]) -> dict[str, int]:
+    """Day -> rows of the file: by a Parquet file's footer exactly, of JSON about."""
+    found = {day: find_file(landing, day, source) for day in days}
+    return {
+        day: pq.read_metadata(file).num_rows if file.suffix == ".parquet" else file.stat().st_size // JSON_LINE
+        for day, file in found.items()
+    }
 
 
 def first_reason(*rules: tuple[SparkColumn, str]) -> SparkColumn:
@@ -130,6 +148,10 @@ def day_after(day: str) -> str:
     return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
 
 
+def _json(columns: dict[str, SparkColumn]) -> SparkColumn:
+    return F.to_json(F.struct(*(c.alias(name) for name, c in columns.items())), {"timestampFormat": TIME_FORMAT})
+
+
 def _emptied(one: Column) -> SparkColumn:
     column = F.col(one.name)
     return F.nullif(column, F.lit("")).alias(one.name) if one.type == "string" else column
@@ -144,10 +166,9 @@ def _read_parquet(spark: SparkSession, files: list[str], columns: Sequence[Colum
     texts = [one.name for one in columns if one.type == "string"]
     valid = {name: F.make_valid_utf8(name) for name in texts}
     broken = [(~F.is_valid_utf8(name), f"{name} is not UTF-8 text") for name in texts]
-    raw = F.to_json(
-        F.struct(*(valid.get(one.name, F.col(one.name)).alias(one.name) for one in columns)),
-        {"timestampFormat": TIME_FORMAT},
-    )
+    altered = reduce(or_, (wrong for wrong, _ in broken), F.lit(False))
+    altered = reduce(or_, (F.coalesce(F.col(name) == "", F.lit(False)) for name in texts), altered)
+    raw = F.when(altered, _json({name: valid.get(name, F.col(name)) for name in (one.name for one in columns)}))
     frame = spark.read.schema(schema).parquet(*files)
     frame = frame.withColumn("day", _folder_day()).withColumn(RAW, raw).withColumn(REASON, first_reason(*broken))
     return frame.withColumns(valid)

@@ -10,7 +10,9 @@ from pyspark.sql import functions as F
 
 from contracts.tables import LANDING
 from spark_jobs.cleaning import COPY
-from spark_jobs.landing_reader import RAW, REASON, TIME_FORMAT
+from spark_jobs.landing_reader import REASON, TIME_FORMAT, as_landed
+from spark_jobs.slices import SLICE, Slices
+from spark_jobs.small_frames import small_frame
 
 SCHEMA = "day string, source string, reason string, row string"
 
@@ -18,7 +20,8 @@ SCHEMA = "day string, source string, reason string, row string"
 def malformed(frame: DataFrame, source: str) -> DataFrame:
     """The rows of one cleaned landing file that were refused."""
     refused = frame.where(F.col(REASON).isNotNull() & ~F.col(COPY))
-    return refused.select("day", F.lit(source).alias("source"), F.col(REASON).alias("reason"), F.col(RAW).alias("row"))
+    reason, row = F.col(REASON).alias("reason"), as_landed(source).alias("row")
+    return refused.select("day", F.lit(source).alias("source"), reason, row)
 
 
 def misfit_clicks(misfits: DataFrame) -> DataFrame:
@@ -34,12 +37,12 @@ def pictures(spark: SparkSession, ads: list[tuple[str, str, str]], unusable: Map
         for day, ad, image in ads
         if image in unusable
     ]
-    return spark.createDataFrame(rows, SCHEMA)
+    return small_frame(spark, rows, SCHEMA)
 
 
-def all_of(*parts: DataFrame) -> DataFrame:
+def all_of(slices: Slices, *parts: DataFrame) -> DataFrame:
     """One frame of them; a row that was refused twice for the same reason is there once."""
     frame = parts[0]
     for part in parts[1:]:
         frame = frame.unionByName(part)
-    return frame.distinct()
+    return slices.dealt(frame, "row").distinct().drop(SLICE)

@@ -28,8 +28,5 @@ def days_to_rebuild(spark: SparkSession, settings: Settings, days: Days) -> list
     return [day for day in before if now.get(day) != then.get(day)]
 
 
-def _sums(labels: DataFrame) -> dict[str, tuple[int, int]]:
-    """Day -> (rows, a sum of hashes that no order changes)."""
-    hashed = F.xxhash64("impression_id", F.col("label").cast("int")).cast("decimal(20,0)")
-    rows = labels.groupBy("day").agg(F.count(F.lit(1)).alias("n"), F.sum(hashed).alias("h")).collect()
-    return {row["day"]: (row["n"], int(row["h"])) for row in rows}
+def _sums(labels: DataFrame) -> dict[str, delta.Fingerprint]:
+    return delta.fingerprints(labels.withColumn("label", F.col("label").cast("int")))

@@ -42,8 +42,10 @@ def test_only_days_that_differ_are_written(spark: SparkSession, settings: Settin
     emptied = write(days=["2026-01-01"])
     assert (emptied.rows, emptied.changed_days) == (0, ["2026-01-01"])
     assert delta.built_days(settings, "users") == {"2026-01-02"}
-    with pytest.raises(DamagedArtifact, match="rows of 2026-01-02 for table users"):
+    with pytest.raises(DamagedArtifact, match="rows of 2026-01-02 in a write of 2026-01-01"):
         write(("2026-01-02", "u1", "a", None), days=["2026-01-01"])
+    with pytest.raises(DamagedArtifact, match="rows of 2026-01-02 in a write of 2026-01-03"):
+        write(("2026-01-02", "u1", "a", None), days=["2026-01-03"])
 
 
 @pytest.mark.parametrize(
