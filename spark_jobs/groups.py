@@ -19,10 +19,10 @@ from pyspark.sql.types import ArrayType, StructType
 
 from contracts.days import Days, day_start
 from contracts.errors import MissingArtifact
-from contracts.features import FEATURES
+from contracts.features import built
 from contracts.report import StageReport
 from contracts.settings import Settings
-from contracts.tables import Table, group_tables
+from contracts.tables import Table
 from spark_jobs import delta, feast_store, relabelled
 from spark_jobs.expressions import code_columns, context_values
 
@@ -99,7 +99,7 @@ def coded_side(
 ) -> DataFrame:
     """<key>, moment, c_<feature> of the side (and the ad's image). An entity that is not known keeps its id's code."""
     key = KEYS[side]
-    features = [f for f in FEATURES if f.side == side]
+    features = [f for f in built(settings) if f.side == side]
     beside = ["image"] if side == "ad" else []
     columns = [f.name for f in features if f.name != key] + beside
     values = point_in_time(spark, settings, impressions, side, columns, until)
@@ -115,8 +115,10 @@ def coded(
     ads = coded_side(spark, settings, timed, "ad", until)
     context = context_values(F.col("shown_at"), F.col("query"), settings.time_zone)
     joined = timed.join(users, ["user_id", "moment"], "left").join(ads, ["ad_id", "moment"], "left")
+    features = built(settings)
+    sides = [f"c_{f.name}" for f in features if f.side in ("user", "ad")]
     return joined.withColumns(context).select(
-        "day", "seen", *LOGGED, "user_id", "ad_id", "image", *_names("user", "ad"), *code_columns(FEATURES, "context")
+        "day", "seen", *LOGGED, "user_id", "ad_id", "image", *sides, *code_columns(features, "context")
     )
 
 
@@ -142,17 +144,16 @@ def grouped(rows: DataFrame, table: Table, key: str, size: int, order: Sequence[
     )
 
 
-def ad_groups(rows: DataFrame) -> DataFrame:
+def ad_groups(rows: DataFrame, settings: Settings) -> DataFrame:
     """At most 25 impressions of one ad, in an order that only the impressions' ids decide: a shuffle that repeats."""
     order = [F.xxhash64("impression_id"), F.col("impression_id")]
-    return grouped(rows, group_tables()["ad_groups"], "ad_id", AD_GROUP, order)
+    return grouped(rows, delta.declaration("ad_groups", settings), "ad_id", AD_GROUP, order)
 
 
-def user_groups(rows: DataFrame) -> DataFrame:
+def user_groups(rows: DataFrame, settings: Settings) -> DataFrame:
     """A user's impressions of the day in the order shown, at most 500 a group."""
-    return grouped(
-        rows, group_tables()["user_groups"], "user_id", USER_GROUP, [F.col("shown_at"), F.col("impression_id")]
-    )
+    order = [F.col("shown_at"), F.col("impression_id")]
+    return grouped(rows, delta.declaration("user_groups", settings), "user_id", USER_GROUP, order)
 
 
 def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
@@ -173,8 +174,8 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     with ExitStack() as until:
         rows = persisted(coded(spark, settings, impressions, moments(spark, reach, settings), until), until)
         rows_in = rows.count()
-        of_ads = delta.write_days(spark, settings, "ad_groups", ad_groups(rows), stale + days.texts())
-        of_users = delta.write_days(spark, settings, "user_groups", user_groups(rows), stale + days.texts())
+        of_ads = delta.write_days(spark, settings, "ad_groups", ad_groups(rows, settings), stale + days.texts())
+        of_users = delta.write_days(spark, settings, "user_groups", user_groups(rows, settings), stale + days.texts())
     return StageReport(
         stage=STAGE,
         day=days.texts()[-1],
@@ -206,10 +207,6 @@ def _days_with_snapshot(settings: Settings, days: Days) -> tuple[list[str], list
         else:
             remarks.append(f"{day} has no day before it: no snapshot, so it forms no groups")
     return wanted, remarks
-
-
-def _names(*sides: str) -> list[str]:
-    return [f"c_{f.name}" for f in FEATURES if f.side in sides]
 
 
 def _inner_names(table: Table) -> list[str]:

@@ -118,7 +118,7 @@ def test_groups_do_not_depend_on_partitioning(
     made = []
     for frame in (shown.repartition(7, F.rand(1)), shown.coalesce(1).orderBy(F.desc("shown_at"))):
         with ExitStack() as until:
-            found = groups.ad_groups(groups.coded(spark, settings, frame, known, until)).collect()
+            found = groups.ad_groups(groups.coded(spark, settings, frame, known, until), settings).collect()
         made.append({(group["group_id"], tuple(i["impression_id"] for i in group["impressions"])) for group in found})
     assert made[0] == made[1]
     order = [ids for _, ids in made[0] if len(ids) > 5]
