@@ -6,38 +6,19 @@ column `source`), `context` from the request or impression itself. Fields are th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from contracts.errors import SettingsError
+from contracts.feature import Feature, code_type, value_type
 from contracts.hashing import words
 
-Kind = Literal["categorical", "numeric", "multi_hot", "sequence", "cross"]
-Side = Literal["ad", "user", "context", "cross"]
+if TYPE_CHECKING:
+    from contracts.settings import Settings
 
-
-@dataclass(frozen=True)
-class Feature:
-    """`size`: rows of the embedding (hash size, or number of quantile bins for numeric), the two reserved included.
-
-    `encoding`: how the model owns its rows: `hash`, `vocabulary` (codes seen at least min_count times) or `bins`.
-    `of`: the two categorical features of a cross.
-    """
-
-    name: str
-    field: Literal["Ad", "User", "Time", "Text", "History"]
-    side: Side
-    kind: Kind
-    encoding: Literal["hash", "vocabulary", "bins"]
-    size: int
-    description: str
-    limit: int = 1  # longest list of a multi_hot or sequence
-    min_count: int = 1
-    of: tuple[str, ...] = ()
-    dimension: int = 4  # CSCNN: 4 a feature
-    owner: str = "ads-ranking"
-
+__all__ = ["Feature", "code_type", "value_type"]
 
 FEATURES: tuple[Feature, ...] = (
     Feature("ad_id", "Ad", "ad", "categorical", "vocabulary", 20_000, "the ad itself", min_count=20),
@@ -70,11 +51,28 @@ def feature_set(name: str) -> tuple[Feature, ...]:
     return tuple(BY_NAME[feature] for feature in FEATURE_SETS[name])
 
 
-def code_type(feature: Feature) -> str:
-    """Spark type of a feature's code column: null where the value is missing."""
-    if feature.kind == "numeric":
-        return "double"
-    return "array<bigint>" if feature.kind in ("multi_hot", "sequence") else "bigint"
+def coded(features: Iterable[Feature]) -> tuple[Feature, ...]:
+    """The features that have a code of their own: all but crosses, and both sides of every cross; each once."""
+    names = dict.fromkeys(part for feature in features for part in (feature.of or (feature.name,)))
+    return tuple(BY_NAME[name] for name in names)
+
+
+def built(settings: Settings) -> tuple[Feature, ...]:
+    """The features whose columns the tables hold: those of the sets that the setting `feature_sets` names, both sides
+    of their crosses included, in the declared order.
+
+    Raises SettingsError for a name that is no set.
+    """
+    chosen = [name.strip() for name in settings.feature_sets.split(",") if name.strip()]
+    unknown = [name for name in chosen if name not in FEATURE_SETS]
+    if unknown or not chosen:
+        raise SettingsError(
+            f"feature_sets is '{settings.feature_sets}' (ADLENS_FEATURE_SETS): "
+            f"{', '.join(unknown) or 'an empty list'} names no feature set; known: {', '.join(sorted(FEATURE_SETS))}"
+        )
+    features = [feature for name in chosen for feature in feature_set(name)]
+    named = {feature.name for feature in (*features, *coded(features))}
+    return tuple(feature for feature in FEATURES if feature.name in named)
 
 
 def context_values(shown_at: datetime, query: str | None, time_zone: str) -> dict[str, str | list[str] | None]:

@@ -5,7 +5,13 @@ Types: string, long, int, double, timestamp (UTC), and `array<...>` / `struct<..
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from contracts.feature import FIELDS, Feature, code_type, value_type
+from contracts.features import built as built_features
+from contracts.features import feature_set
+from contracts.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -121,51 +127,34 @@ _ALL = (
             Column("row", "string", "the row as it landed, as JSON or as raw text", nullable=False),
         ),
     ),
-    Table(
-        "user_features",
-        "spark_jobs.features",
-        ("day", "user_id"),
-        (
-            *_SNAPSHOT,
-            Column("user_id", "string", "entity", nullable=False),
-            Column("age_band", "string", "profile"),
-            Column("gender", "string", "profile"),
-            Column("region", "string", "profile"),
-            Column("price_sensitivity", "string", "profile"),
-            Column("user_ctr_7d", "double", "smoothed clicks per impression of the last 7 folders"),
-            Column("recent_categories", "array<string>", "categories of the last 10 behaviours, newest first"),
-        ),
-        never=_LABELS,
-    ),
-    Table(
-        "ad_features",
-        "spark_jobs.features",
-        ("day", "ad_id"),
-        (
-            *_SNAPSHOT,
-            Column("ad_id", "string", "entity", nullable=False),
-            Column("category_id", "string", "catalogue"),
-            Column("brand_id", "string", "catalogue"),
-            Column("shop_id", "string", "catalogue"),
-            Column("price", "double", "catalogue"),
-            Column("reviews", "double", "catalogue"),
-            Column("title_words", "array<string>", "first 8 distinct words of the title"),
-            Column("ad_ctr_7d", "double", "smoothed clicks per impression of the last 7 folders"),
-            Column("image", "string", "SHA-256 of the picture, null where missing or unreadable"),
-        ),
-        never=_LABELS,
-    ),
 )
-TABLES: dict[str, Table] = {table.name: table for table in _ALL}
+
+
+def snapshot_tables(features: Iterable[Feature] = feature_set("daily")) -> dict[str, Table]:
+    """`user_features` and `ad_features`; a value column bears its feature's name, fields in the order of Table 7."""
+    features = sorted(features, key=lambda one: FIELDS.index(one.field))
+
+    def table(side: str, beside: tuple[Column, ...]) -> Table:
+        key = f"{side}_id"
+        values = [Column(f.name, value_type(f), f.description) for f in features if f.side == side and f.name != key]
+        columns = (*_SNAPSHOT, Column(key, "string", "entity", nullable=False), *values, *beside)
+        return Table(f"{side}_features", "spark_jobs.features", ("day", key), columns, never=_LABELS)
+
+    picture = Column("image", "string", "SHA-256 of the picture, null where missing or unreadable")
+    return {"user_features": table("user", ()), "ad_features": table("ad", (picture,))}
+
+
+# The snapshots with the columns of the default set; `declared` has those of a run.
+TABLES: dict[str, Table] = {table.name: table for table in _ALL} | snapshot_tables()
 STAGED = "staged"  # `staged/<table>`: what stage 1 wrote and stage 2 has not yet audited; nobody else reads it
 
 
-def group_tables() -> dict[str, Table]:
-    """`ad_groups` and `user_groups`; their code columns follow the declared features (column `c_<feature>`)."""
-    from contracts.features import FEATURES, code_type
+def group_tables(features: Iterable[Feature] = feature_set("daily")) -> dict[str, Table]:
+    """`ad_groups` and `user_groups`; their code columns follow the features (column `c_<feature>`)."""
+    features = tuple(features)
 
     def codes(*sides: str) -> list[tuple[str, str]]:
-        return [(f"c_{f.name}", code_type(f)) for f in FEATURES if f.side in sides and f.kind != "cross"]
+        return [(f"c_{f.name}", code_type(f)) for f in features if f.side in sides and f.kind != "cross"]
 
     def struct(fields: list[tuple[str, str]]) -> str:
         return "array<struct<" + ",".join(f"{name}:{kind}" for name, kind in fields) + ">>"
@@ -184,3 +173,9 @@ def group_tables() -> dict[str, Table]:
         "ad_groups": table("ad_groups", ad, user, "ad, once"),
         "user_groups": table("user_groups", user, ad, "user, once"),
     }
+
+
+def declared(settings: Settings) -> dict[str, Table]:
+    """Every table of a run: the snapshots and the groups have the columns of the features that its settings build."""
+    features = built_features(settings)
+    return TABLES | snapshot_tables(features) | group_tables(features)

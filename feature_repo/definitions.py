@@ -1,7 +1,8 @@
 """Entities, sources, views and services, all built from contracts; imports no file of its own folder.
 
-`feast apply` imports this file as a top-level module. ADLENS_FEAST_TABLES (root of the Delta tables) and
-ADLENS_FEAST_TTL_SECONDS are set by our jobs; where they are not, the settings of this process decide.
+`feast apply` imports this file as a top-level module. ADLENS_FEAST_TABLES (root of the Delta tables),
+ADLENS_FEAST_TTL_SECONDS and ADLENS_FEAST_SETS (feature sets whose columns they hold) are set by our jobs; where they
+are not, the settings of this process decide.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from feast.table_format import DeltaFormat
 from feast.types import Array, FeastType, Float32, Float64, String
 
 from contracts import paths
-from contracts.features import FEATURE_SETS, Feature, feature_set
-from contracts.settings import load
-from contracts.tables import TABLES
+from contracts.features import FEATURE_SETS, Feature, built, feature_set
+from contracts.settings import Settings, load
+from contracts.tables import snapshot_tables
 
 TYPES: dict[str, FeastType] = {
     "string": String,
@@ -42,6 +43,12 @@ def time_to_live() -> timedelta:
     return timedelta(days=1, minutes=load().publication_delay_minutes)
 
 
+def features() -> tuple[Feature, ...]:
+    """What the snapshot tables hold."""
+    named = os.environ.get("ADLENS_FEAST_SETS")
+    return built(Settings(feature_sets=named) if named else load())
+
+
 def source(table: str, description: str) -> SparkSource:
     return SparkSource(
         name=table,
@@ -56,7 +63,7 @@ def source(table: str, description: str) -> SparkSource:
 
 def snapshot_view(table: str, entity: Entity, description: str) -> FeatureView:
     """The view over a snapshot table: its schema is the table's declaration, the entity's key included."""
-    declared = TABLES[table]
+    declared = snapshot_tables(features())[table]
     schema = [
         Field(name=c.name, dtype=TYPES[c.type], description=c.meaning)
         for c in declared.columns
@@ -127,6 +134,7 @@ def service(name: str) -> FeatureService:
     )
 
 
-services = [service(name) for name in FEATURE_SETS]
+BUILT = set(features())
+services = [service(name) for name in FEATURE_SETS if set(feature_set(name)) <= BUILT]
 globals().update({f"service_{one.name}": one for one in services})  # `feast apply` looks at a module's names only
 OBJECTS = [user, ad, user_features, ad_features, visual_vectors, *services]

@@ -22,6 +22,7 @@ from contracts.artifacts import Manifest
 from contracts.days import Days
 from contracts.delta_dataset import dataset
 from contracts.errors import AdLensError, DamagedArtifact
+from contracts.features import coded
 from contracts.settings import Settings
 from release import ancestry, baselines, delta, lookup_table, publications
 from release.candidate import write_candidate
@@ -108,13 +109,13 @@ def _inputs(task: Task, groups: DeltaTable, settings: Settings) -> dict[str, str
 
 
 def _decide(task: Task, groups: DeltaTable, inputs: dict[str, str], where: Path, settings: Settings) -> Path:
-    rows = read_day(groups, task.day)
     folder = where / CANDIDATE
     folder.mkdir()
     visual = lookup_table.gate_table(task.table)
     candidate = open_bundle(
         write_candidate(folder, task.day, task.model, str(task.table), visual, settings.time_zone), named=False
     )
+    rows = read_day(groups, task.day, candidate.features)
     verdict, known = _verdict(task, candidate, rows, groups, where, settings)
     best = best_possible(settings, task.day, rows)
     decision: dict[str, Any] = {
@@ -175,7 +176,9 @@ def _opponents(
     """(whom the challenger must beat, objections against them)."""
     if task.champion:
         bundle = open_bundle(paths.bundles(settings) / task.champion.bundle)
-        scores, _ = score(CHAMPION, bundle, rows)
+        needed = {feature.name for feature in coded(bundle.features)}  # of its own feature set
+        seen = rows if needed <= rows.codes.keys() else read_day(groups, task.day, bundle.features)
+        scores, _ = score(CHAMPION, bundle, seen)
         objections = ancestry.objections("the champion", Path(bundle.info.model), task.day)
         return [Opponent(scores, settings.gate_margin)], objections
     interval = artifacts.read(task.model).interval

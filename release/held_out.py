@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from contracts.batch import CodeColumn
 from contracts.errors import MissingArtifact
+from contracts.features import Feature, coded
 from contracts.settings import Settings
 from release.rule import HeldOut, Scores
 from serving.bundle import Bundle
@@ -22,9 +24,10 @@ from training.reader import chunks
 AT_ONCE = 8_192
 
 
-def read_day(ad_groups: DeltaTable, day: str) -> Impressions:
-    """The day's impressions, ordered by id so that a rewritten partition gives the same order."""
-    parts = list(chunks(ad_groups, day))
+def read_day(ad_groups: DeltaTable, day: str, features: Sequence[Feature]) -> Impressions:
+    """The day's impressions, ordered by id so that a rewritten partition gives the same order; of the columns those
+    that `features` need, of every model that is to be scored."""
+    parts = list(chunks(ad_groups, day, features))
     if not parts:
         raise MissingArtifact(f"ad_groups holds nothing of {day}; run the stage groups for that day")
     rows = concatenate(parts)
@@ -37,8 +40,7 @@ def held_out(rows: Impressions) -> HeldOut:
 
 def columns_of(bundle: Bundle, rows: Impressions) -> dict[str, CodeColumn]:
     """The code columns that the bundle's features need, sides of crosses included."""
-    wanted = dict.fromkeys(part for feature in bundle.features for part in (feature.of or (feature.name,)))
-    return {name: rows.codes[name] for name in wanted}
+    return {feature.name: rows.codes[feature.name] for feature in coded(bundle.features)}
 
 
 def score(name: str, bundle: Bundle, rows: Impressions) -> tuple[Scores, NDArray[np.bool_]]:

@@ -20,7 +20,7 @@ import yaml
 from contracts import paths
 from contracts.batch import CodeColumn
 from contracts.errors import DamagedArtifact, MissingArtifact
-from contracts.features import BY_NAME, FEATURES, Feature, feature_set
+from contracts.features import Feature, coded, feature_set
 from contracts.hashing import code
 from contracts.settings import Settings
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Value = str | float | list[str] | None
 CONFIGURATION, MATERIALISED = "online.yaml", "materialised.json"
+DAILY = feature_set("daily")
 KEYS = {"ad": "ad_id", "user": "user_id"}
 
 
@@ -65,18 +66,21 @@ class OnlineFeatures:
 
             return cls(FeatureStore(config=RepoConfig(**config)), day, stamp)
 
-    def ads(self, ad_ids: Sequence[str]) -> dict[str, list[Value]]:
-        """Values by feature of side `ad`, and `image`, in the order of the ids."""
-        return self._fetch("ad", list(ad_ids), ["image"])
+    def ads(self, ad_ids: Sequence[str], features: Sequence[Feature] = DAILY) -> dict[str, list[Value]]:
+        """Values by feature of side `ad` that a model's features need, and `image`, in the order of the ids."""
+        return self._fetch("ad", list(ad_ids), features, ["image"])
 
-    def user(self, user_id: str) -> dict[str, Value]:
-        """Values by feature of side `user`."""
-        return {name: values[0] for name, values in self._fetch("user", [user_id], []).items()}
+    def user(self, user_id: str, features: Sequence[Feature] = DAILY) -> dict[str, Value]:
+        """Values by feature of side `user` that a model's features need."""
+        return {name: values[0] for name, values in self._fetch("user", [user_id], features, []).items()}
 
-    def _fetch(self, side: str, ids: list[str], beside: list[str]) -> dict[str, list[Value]]:
+    def _fetch(
+        self, side: str, ids: list[str], features: Sequence[Feature], beside: list[str]
+    ) -> dict[str, list[Value]]:
         key = KEYS[side]
-        names = [f.name for f in FEATURES if f.side == side and f.name != key] + beside
-        values: dict[str, list[Value]] = {key: list(ids)} if key in BY_NAME else {}
+        wanted = [f.name for f in coded(features) if f.side == side]
+        names = [name for name in wanted if name != key] + beside
+        values: dict[str, list[Value]] = {key: list(ids)} if key in wanted else {}
         if not ids:
             return values | {name: [] for name in names}
         answer: dict[str, list[Any]] = self.store.get_online_features(
@@ -106,20 +110,19 @@ def code_column(feature: Feature, values: Sequence[Value]) -> CodeColumn:
 
 
 def code_columns(
-    name: str,
+    features: Sequence[Feature],
     user_values: Mapping[str, Value],
     ad_values: Mapping[str, Sequence[Value]],
     context_values: Mapping[str, Value],
     n: int,
 ) -> dict[str, CodeColumn]:
-    """Columns of N = n items for every feature of a set that is no cross, and for both sides of each cross.
+    """Columns of N = n items for every feature that is no cross, and for both sides of each cross.
 
     One user and one context for all n ads: their codes are made once and repeated.
     """
-    wanted = dict.fromkeys(part for f in feature_set(name) for part in (f.of or (f.name,)))
     repeated = np.zeros(n, np.int64)
     columns: dict[str, CodeColumn] = {}
-    for feature in (BY_NAME[part] for part in wanted):
+    for feature in coded(features):
         if feature.side == "ad":
             columns[feature.name] = code_column(feature, ad_values[feature.name])
         else:

@@ -51,12 +51,12 @@ class Predictor:
             raise InputError(f"shown_at {shown_at} has no time zone; give it one, UTC for example")
         if not ad_ids:
             return []
-        info = self.bundle.info
+        own = self.bundle.features
         columns = code_columns(
-            info.feature_set,
-            self.features.user(user_id),
-            self.features.ads(ad_ids),
-            context_values(shown_at, query, info.time_zone),
+            own,
+            self.features.user(user_id, own),
+            self.features.ads(ad_ids, own),
+            context_values(shown_at, query, self.bundle.info.time_zone),
             len(ad_ids),
         )
         visual, known = self.bundle.table.of(ad_ids)

@@ -18,12 +18,13 @@ from pyspark.sql.types import StructType
 from contracts import paths
 from contracts.errors import DamagedArtifact, MissingArtifact
 from contracts.settings import Settings
-from contracts.tables import STAGED, TABLES, Table, group_tables
+from contracts.tables import STAGED, TABLES, Table, declared
 
 # table -> constraint's name -> SQL. Delta refuses a commit that breaks one.
 CHECKS: dict[str, dict[str, str]] = {
     "impressions": {"label_is_binary": "label IN (0, 1)"},
 }
+BY_FEATURES = ("user_features", "ad_features", "user_groups", "ad_groups")
 Fingerprint = tuple[int, int, int]  # rows, sums of the upper and of the lower halves of the rows' hashes
 
 
@@ -38,9 +39,16 @@ class WriteResult:
     day_rows: dict[str, int] = field(default_factory=dict)
 
 
-def declaration(name: str) -> Table:
-    """The table's declaration. Raises KeyError for a table that nobody declared."""
-    return TABLES[name] if name in TABLES else group_tables()[name]
+def declaration(name: str, settings: Settings | None = None) -> Table:
+    """The table's declaration; that of a snapshot or of groups follows the settings, which must be given for them.
+
+    Raises KeyError for a table that nobody declared.
+    """
+    if settings is not None:
+        return declared(settings)[name]
+    if name in BY_FEATURES:
+        raise KeyError(f"{name}: its columns follow the setting feature_sets; declaration(name, settings)")
+    return TABLES[name]
 
 
 def address(settings: Settings, name: str, staged: bool = False) -> str:
@@ -112,7 +120,7 @@ def write_days(
     (spark_jobs.slices). A day without rows becomes empty. `kept`: the frame is cheap to compute twice (cached, or a
     plain read). Raises DamagedArtifact for columns that are not the declared ones, and for rows of other days.
     """
-    table = declaration(name)
+    table = declaration(name, settings)
     frame = _conformed(table, frame)
     where = address(settings, name, staged)
     _create(spark, settings, table, where, staged)
@@ -164,7 +172,7 @@ def _refuse_other_days(other: set[str], days: Sequence[str]) -> None:
 def _missing(settings: Settings, name: str, staged: bool) -> str:
     return (
         f"no Delta table at {address(settings, name, staged)}; "
-        f"run {declaration(name).writer} for the day first (see `adlens --help`)"
+        f"run {declaration(name, settings).writer} for the day first (see `adlens --help`)"
     )
 
 

@@ -46,6 +46,7 @@ def variables(settings: Settings) -> dict[str, str]:
     delay = timedelta(minutes=settings.publication_delay_minutes)
     return {
         "ADLENS_FEAST_TABLES": paths.table(settings, "").rstrip("/"),
+        "ADLENS_FEAST_SETS": settings.feature_sets,
         "ADLENS_FEAST_TTL_SECONDS": str(int((timedelta(days=1) + delay).total_seconds())),
         "ADLENS_FEAST_REGISTRY": f"sqlite:///{home / 'registry.db'}",
         "ADLENS_FEAST_ONLINE": str(home / "online.db"),
@@ -164,7 +165,7 @@ def _state(settings: Settings) -> dict[str, str]:
     files = (
         REPOSITORY / "definitions.py",
         REPOSITORY / "feature_store.yaml",
-        root / "contracts" / "features.py",
+        *sorted((root / "contracts").glob("*feature*.py")),
         root / "contracts" / "tables.py",
     )
     texts = [file.read_text(encoding="utf-8") for file in files]

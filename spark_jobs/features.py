@@ -100,26 +100,29 @@ def recent_categories(behaviours: DataFrame, ads: DataFrame, stamped: DataFrame,
     return lists.select("day", "user_id", found.alias("recent_categories")).where(F.size("recent_categories") > 0)
 
 
-def ad_features(ads: DataFrame, clicked: DataFrame, stamped: DataFrame, days: Days) -> DataFrame:
+def ad_features(
+    ads: DataFrame, clicked: DataFrame, stamped: DataFrame, days: Days, settings: Settings
+) -> DataFrame:
     """Table `ad_features`: a row per ad of the day's catalogue."""
     return (
         ads.join(F.broadcast(stamped), "day")
         .join(smoothed_ctr(clicked, "ad_id", days, "ad_ctr_7d"), ["day", "ad_id"], "left")
         .withColumn("reviews", F.col("reviews").cast("double"))
         .withColumn("title_words", words(F.col("title"), BY_NAME["title_words"].limit))
-        .select(*delta.declaration("ad_features").names())
+        .select(*delta.declaration("ad_features", settings).names())
     )
 
 
 def user_features(
-    users: DataFrame, behaviours: DataFrame, ads: DataFrame, clicked: DataFrame, stamped: DataFrame, days: Days
+    users: DataFrame, behaviours: DataFrame, ads: DataFrame, clicked: DataFrame, stamped: DataFrame, days: Days,
+    settings: Settings,
 ) -> DataFrame:
     """Table `user_features`: a row per profile of the day."""
     return (
         users.join(F.broadcast(stamped), "day")
         .join(smoothed_ctr(clicked, "user_id", days, "user_ctr_7d"), ["day", "user_id"], "left")
         .join(recent_categories(behaviours, ads, stamped, days), ["day", "user_id"], "left")
-        .select(*delta.declaration("user_features").names())
+        .select(*delta.declaration("user_features", settings).names())
     )
 
 
@@ -144,11 +147,10 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     clicked = first_clicks(impressions, clicks, settings).persist()
     try:
         of_ads = delta.write_days(
-            spark, settings, "ad_features", ad_features(ads, clicked, stamped, days), wanted
+            spark, settings, "ad_features", ad_features(ads, clicked, stamped, days, settings), wanted
         )
-        of_users = delta.write_days(
-            spark, settings, "user_features", user_features(users, behaviours, ads, clicked, stamped, days), wanted
-        )
+        made = user_features(users, behaviours, ads, clicked, stamped, days, settings)
+        of_users = delta.write_days(spark, settings, "user_features", made, wanted)
         rows_in = clicked.count()
     finally:
         clicked.unpersist()

@@ -19,10 +19,10 @@ from pyspark.sql.types import ArrayType, StructType
 
 from contracts.days import Days
 from contracts.errors import MissingArtifact
-from contracts.features import FEATURES
+from contracts.features import Feature, built
 from contracts.report import StageReport
 from contracts.settings import Settings
-from contracts.tables import Table, group_tables
+from contracts.tables import Table
 from spark_jobs import delta, grouping, point_in_time, relabelled, skew
 from spark_jobs.expressions import code, code_columns, context_values
 from spark_jobs.features import FOLDERS
@@ -39,6 +39,7 @@ OTHER = {"ad": "user", "user": "ad"}
 class Sources:
     """What both groupings are made from. `sides`, `heavy`: by side; `small`: the sides that are broadcast."""
 
+    features: tuple[Feature, ...]
     shown: DataFrame  # impressions with `seen` and the context's codes
     sides: dict[str, DataFrame]  # day, seen, <key>, codes: what was known of each entity at each moment
     heavy: dict[str, DataFrame | None]  # spark_jobs.skew.heavy_keys; None: no day is large enough for one
@@ -48,13 +49,14 @@ class Sources:
 
 def sources(spark: SparkSession, settings: Settings, days: Sequence[str], until: ExitStack) -> Sources:
     """Of the impressions of `days`, each of which has a snapshot before it."""
+    features = built(settings)
     at = point_in_time.moments(days, settings)
     rows = delta.row_counts(settings, "impressions", days)
     log = delta.read(spark, settings, "impressions", days)
     shown = point_in_time.with_moment(spark, log, at).withColumns(
         context_values(F.col("shown_at"), F.col("query"), settings.time_zone)
     )
-    shown = shown.select("day", "seen", *LOGGED, *KEYS.values(), *code_columns(FEATURES, "context"))
+    shown = shown.select("day", "seen", *LOGGED, *KEYS.values(), *code_columns(features, "context"))
     snapshots = sorted({point_in_time.snapshot_day(one.moment, settings) for one in at})
     heavy: dict[str, DataFrame | None] = dict.fromkeys(KEYS)
     if max(rows.values()) > skew.HEAVY_ROWS:
@@ -63,27 +65,29 @@ def sources(spark: SparkSession, settings: Settings, days: Sequence[str], until:
         side for side in KEYS
         if sum(delta.row_counts(settings, f"{side}_features", snapshots).values()) <= SMALL_SIDE
     }  # fmt: skip
-    sides = {side: coded_side(spark, settings, side, at) for side in KEYS}
-    return Sources(shown, sides, heavy, small, Slices.of_rows(rows))
+    sides = {side: coded_side(spark, settings, features, side, at) for side in KEYS}
+    return Sources(features, shown, sides, heavy, small, Slices.of_rows(rows))
 
 
-def coded_side(spark: SparkSession, settings: Settings, side: str, at: Sequence[Moment]) -> DataFrame:
+def coded_side(
+    spark: SparkSession, settings: Settings, features: Sequence[Feature], side: str, at: Sequence[Moment]
+) -> DataFrame:
     """day, seen, <key>, c_<feature> of the side (and the ad's image), of all entities that are known at the moments."""
     key = KEYS[side]
-    features = [f for f in FEATURES if f.side == side and f.name != key]
+    own = [f for f in features if f.side == side and f.name != key]
     beside = ["image"] if side == "ad" else []
-    seen = point_in_time.visible(spark, settings, side, at, [f.name for f in features] + beside)
-    return seen.select("day", "seen", key, *beside, *code_columns(features, side))
+    seen = point_in_time.visible(spark, settings, side, at, [f.name for f in own] + beside)
+    return seen.select("day", "seen", key, *beside, *code_columns(own, side))
 
 
 def groups(of: Sources, side: str, settings: Settings) -> DataFrame:
     """The side's group table: as few groups as can be of at most the setting's size."""
-    table = group_tables()[f"{side}_groups"]
+    table = delta.declaration(f"{side}_groups", settings)
     key, other = KEYS[side], OTHER[side]
     rule = grouping.by_ad(settings) if side == "ad" else grouping.by_user(settings)
     made = []
     for rows, heavy in _parts(of, side):
-        inner = _with_key_code(_joined(of, rows, other), other)
+        inner = _with_key_code(of, _joined(of, rows, other), other)
         inner = inner.select("day", "seen", key, F.struct(*_inner_names(table)).alias("row"), *rule.beside)
         if heavy is None:
             listed = grouping.grouped(of.slices.dealt(inner, key), key, rule)
@@ -94,7 +98,7 @@ def groups(of: Sources, side: str, settings: Settings) -> DataFrame:
             listed = grouping.grouped_heavy(of.slices, inner, heavy, key, rule)
             few = of.sides[side].join(F.broadcast(heavy), ["day", "seen", key], "left_semi")
             outer, on = F.broadcast(few), ["day", "seen", key]
-        made.append(_with_key_code(listed.join(outer, on, "left"), side).select(*table.names()))
+        made.append(_with_key_code(of, listed.join(outer, on, "left"), side).select(*table.names()))
     return made[0] if len(made) == 1 else made[0].unionByName(made[1])
 
 
@@ -121,10 +125,10 @@ def _joined(of: Sources, rows: DataFrame, side: str) -> DataFrame:
     return dealt[0].join(dealt[1], [*on, skew.SALT], "left")
 
 
-def _with_key_code(rows: DataFrame, side: str) -> DataFrame:
+def _with_key_code(of: Sources, rows: DataFrame, side: str) -> DataFrame:
     """An entity that is not known keeps its id's code, where the id is a feature."""
     key = KEYS[side]
-    return rows.withColumn(f"c_{key}", code(F.col(key))) if any(f.name == key for f in FEATURES) else rows
+    return rows.withColumn(f"c_{key}", code(F.col(key))) if any(f.name == key for f in of.features) else rows
 
 
 def _kept(frame: DataFrame, until: ExitStack) -> DataFrame:

@@ -14,17 +14,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contracts.batch import CodeColumn
-from contracts.features import FEATURES, Feature
+from contracts.errors import MissingArtifact
+from contracts.features import BY_NAME, Feature, coded
 from contracts.tables import group_tables
 
-CODED: tuple[Feature, ...] = tuple(feature for feature in FEATURES if feature.kind != "cross")
-GROUP_COLUMNS = [name for name in group_tables()["ad_groups"].names() if name not in ("day", "group_id")]
 Texts = NDArray[np.object_]
 
 
 @dataclass(frozen=True)
 class Impressions:
-    """`codes` holds every coded feature; `image` is None where the ad is unknown or has no picture."""
+    """`codes` holds what a model's features need; `image` is None where the ad is unknown or has no picture."""
 
     codes: dict[str, CodeColumn]
     label: NDArray[np.float32]
@@ -57,8 +56,35 @@ def concatenate(parts: Sequence[Impressions]) -> Impressions:
     )
 
 
-def flatten(groups: pa.RecordBatch) -> Impressions:
-    """The impressions of ad groups, the ad's columns repeated for each."""
+def needed(features: Sequence[Feature]) -> tuple[Feature, ...]:
+    """The features whose codes a model reads; the category always, for the picture's sake."""
+    return coded((*features, BY_NAME["category_id"]))
+
+
+def group_columns(features: Sequence[Feature], found: Sequence[str]) -> list[str]:
+    """The columns of `ad_groups` that these features are read from. `found`: those that the table has.
+
+    Raises MissingArtifact where one is not there: the table was built without the features' set.
+    """
+    wanted = [n for n in group_tables(needed(features))["ad_groups"].names() if n not in ("day", "group_id")]
+    absent = [name for name in wanted if name not in found]
+    if absent:
+        raise MissingArtifact(_unbuilt(absent))
+    return wanted
+
+
+def _unbuilt(absent: Sequence[str]) -> str:
+    return (
+        f"ad_groups has no column {', '.join(absent)}: it was built without the model's feature set; "
+        "name the set in the setting feature_sets and build features and groups of these days again"
+    )
+
+
+def flatten(groups: pa.RecordBatch, features: Sequence[Feature]) -> Impressions:
+    """The impressions of ad groups, the ad's columns repeated for each; codes of what these features need only.
+
+    Raises MissingArtifact where the groups were built without one of them.
+    """
     lists = groups.column("impressions")
     group_of = pc.list_parent_indices(lists)
     inner = lists.flatten()
@@ -67,11 +93,16 @@ def flatten(groups: pa.RecordBatch) -> Impressions:
     def column(name: str) -> pa.Array:
         return fields[name] if name in fields else groups.column(name).take(group_of)
 
+    wanted = needed(features)
+    absent = [f"c_{f.name}" for f in wanted if f"c_{f.name}" not in {*fields, *groups.schema.names}]
+    if absent:
+        raise MissingArtifact(_unbuilt(absent))
+
     def texts(name: str) -> Texts:
         return np.asarray(column(name).to_numpy(zero_copy_only=False), object)
 
     return Impressions(
-        {feature.name: _codes(feature, column(f"c_{feature.name}")) for feature in CODED},
+        {feature.name: _codes(feature, column(f"c_{feature.name}")) for feature in wanted},
         column("label").to_numpy(zero_copy_only=False).astype(np.float32),
         *(texts(name) for name in ("user_id", "impression_id", "ad_id", "image")),
     )

@@ -42,7 +42,7 @@ def score_day(model: LoadedModel | Path | str, day: str, settings: Settings) -> 
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     store = Pictures(settings, loaded.recipe.image_size)
     parts: list[tuple[NDArray[np.generic], ...]] = []
-    for batch in reader.day_batches(reader.open_table(paths.table(settings, GROUPS)), day):
+    for batch in reader.day_batches(reader.open_table(paths.table(settings, GROUPS)), day, loaded.features):
         rows = tensors(loaded.features, loaded.maps, batch)
         x_v = None
         if loaded.net.cnn is not None:

@@ -20,9 +20,11 @@ from contracts.artifacts import digest
 from contracts.days import training_days
 from contracts.delta_dataset import dataset
 from contracts.errors import InputError, MissingArtifact
-from training.columns import GROUP_COLUMNS, Impressions, concatenate, flatten
+from contracts.features import Feature, feature_set
+from training.columns import Impressions, concatenate, flatten, group_columns
 
 GROUPS_AT_ONCE = 1_024
+DAILY = feature_set("daily")
 
 
 @dataclass(frozen=True)
@@ -76,15 +78,20 @@ def fingerprint(table: DeltaTable, days: Sequence[str]) -> str:
     return digest({day: sorted(uri.split(root)[-1] for uri in found) for day, found in files.items()})
 
 
-def chunks(table: DeltaTable, day: str) -> Iterator[Impressions]:
-    """The day's impressions, `GROUPS_AT_ONCE` groups at a time, in the same order each time for the same files."""
+def chunks(table: DeltaTable, day: str, features: Sequence[Feature] = DAILY) -> Iterator[Impressions]:
+    """The day's impressions, `GROUPS_AT_ONCE` groups at a time, in the same order each time for the same files.
+
+    Only the columns that `features` need are read, whatever more the table holds. Raises MissingArtifact where it
+    lacks one.
+    """
     rows = dataset(table, [day])
+    columns = group_columns(features, rows.schema.names)
     for fragment in sorted(rows.get_fragments(), key=lambda f: f.path):
         for groups in fragment.to_batches(
-            columns=GROUP_COLUMNS, batch_size=GROUPS_AT_ONCE, use_threads=False, schema=rows.schema
+            columns=columns, batch_size=GROUPS_AT_ONCE, use_threads=False, schema=rows.schema
         ):
             if len(groups):
-                yield flatten(groups)
+                yield flatten(groups, features)
 
 
 def ads_of(impressions: Impressions) -> tuple[Ads, NDArray[np.int64]]:
@@ -100,20 +107,21 @@ def ads_of(impressions: Impressions) -> tuple[Ads, NDArray[np.int64]]:
     return Ads([image for image, _ in index], [code for _, code in index]), ad_of
 
 
-def day_batches(table: DeltaTable, day: str) -> Iterator[Batch]:
+def day_batches(table: DeltaTable, day: str, features: Sequence[Feature] = DAILY) -> Iterator[Batch]:
     """A day for evaluation, in the table's order."""
-    for impressions in chunks(table, day):
+    for impressions in chunks(table, day, features):
         yield Batch(*ads_of(impressions), impressions)
 
 
 def epoch(
-    table: DeltaTable, days: Sequence[str], seed: int, buffer: int, pictures: int, share: int
+    table: DeltaTable, days: Sequence[str], seed: int, buffer: int, pictures: int, share: int,
+    features: Sequence[Feature] = DAILY,
 ) -> Iterator[Batch]:
     """One pass over the days. `pictures` slices a batch, each of at most `share` impressions of one ad."""
     random = np.random.default_rng(seed)
     held: list[Impressions] = []
     for day in random.permutation(sorted(days)):
-        for chunk in chunks(table, str(day)):
+        for chunk in chunks(table, str(day), features):
             held.append(chunk)
             if sum(map(len, held)) >= buffer:
                 yield from _empty(concatenate(held), random, pictures, share)

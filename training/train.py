@@ -13,7 +13,7 @@ import torch
 import contracts
 import training
 from contracts import artifacts, paths, report
-from contracts.features import feature_set
+from contracts.features import Feature, feature_set
 from contracts.settings import Settings
 from training import model, reader
 from training.loop import Loop, Trained, seed_everything
@@ -67,7 +67,7 @@ def _train(
     inputs: dict[str, str], where: Path, started: float,
 ) -> Path:  # fmt: skip
     features = list(feature_set(chosen.feature_set))
-    stream = (part for text in days for part in reader.chunks(table, text))
+    stream = (part for text in days for part in reader.chunks(table, text, features))
     maps = fit(features, stream, chosen.number_sample, settings.seed)
     seed_everything(settings.seed, chosen.threads)
     net = model.CTRModel(chosen, features, maps)
@@ -83,9 +83,9 @@ def _train(
         trained = Loop(chosen, features, maps, net, pictures, settings.seed).run(
             lambda epoch: reader.epoch(
                 table, days, settings.seed + epoch, chosen.buffer_impressions, chosen.pictures_per_batch,
-                chosen.impressions_per_picture,
+                chosen.impressions_per_picture, features,
             ),
-            _count(table, days),
+            _count(table, days, features),
         )  # fmt: skip
         if pictures.unreadable:
             remarks.append(f"{len(pictures.unreadable)} pictures missing or unreadable: the grey one stood in")
@@ -113,8 +113,8 @@ def _train(
     return address
 
 
-def _count(table: reader.DeltaTable, days: list[str]) -> int:
-    return sum(len(part) for text in days for part in reader.chunks(table, text))
+def _count(table: reader.DeltaTable, days: list[str], features: list[Feature]) -> int:
+    return sum(len(part) for text in days for part in reader.chunks(table, text, features))
 
 
 def _sizes(net: model.CTRModel) -> dict[str, int]:

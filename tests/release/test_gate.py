@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 
 from contracts import artifacts, paths
 from contracts.errors import MissingArtifact
+from contracts.features import feature_set
 from release import gate, lookup_table, publish
 
 DAY, BEFORE, AFTER = "2026-01-20", "2026-01-19", "2026-01-21"
@@ -155,7 +156,7 @@ def test_scores_are_those_of_the_training_side(world):
 
     model = world.model(DAY, "sharp")
     address = gate.run(lookup_table.run(model, world.settings), world.settings)
-    rows = read_day(open_table(paths.table(world.settings, "ad_groups")), DAY)
+    rows = read_day(open_table(paths.table(world.settings, "ad_groups")), DAY, feature_set("daily"))
     bundle = open_bundle(address.parent / "candidate", named=False)
     mine, known = score("x", bundle, rows)
     loaded = load_model(model.parent)

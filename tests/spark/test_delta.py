@@ -63,7 +63,7 @@ def test_other_columns_are_refused(spark: SparkSession, settings: Settings, colu
 
 @pytest.mark.parametrize("name", ["user_features", "ad_features"])
 def test_labels_never_get_into_features(spark: SparkSession, settings: Settings, name: str) -> None:
-    leaking = spark.createDataFrame([], delta.declaration(name).ddl + ", label int")
+    leaking = spark.createDataFrame([], delta.declaration(name, settings).ddl + ", label int")
     with pytest.raises(DamagedArtifact, match=f"table {name} must never hold label"):
         delta.write_days(spark, settings, name, leaking, ["2026-01-01"])
 

@@ -110,7 +110,7 @@ def snapshot(spark: SparkSession) -> Callable[[Settings, str], list[Row]]:
     def rows(settings: Settings, name: str) -> list[Row]:
         from spark_jobs import delta
 
-        table = delta.declaration(name)
+        table = delta.declaration(name, settings)
         found = [row.asDict(recursive=True) for row in delta.read(spark, settings, name).collect()]
         return sorted(found, key=lambda row: tuple(str(row[key]) for key in table.key))
 

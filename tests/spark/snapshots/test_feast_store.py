@@ -60,13 +60,13 @@ def test_online_values_equal_the_newest_snapshot_and_never_go_back(
             assert missing_as_none(value) == missing_as_none(users.get(one, {}).get(name)), (one, name)
 
     context = context_values(datetime(2026, 1, 8, 9, 30, tzinfo=UTC), "Red shoe", "UTC")
-    columns = code_columns("daily", online.user("u1"), served, context, len(ids))
+    columns = code_columns(feature_set("daily"), online.user("u1"), served, context, len(ids))
     assert set(columns) == {f.name for f in feature_set("daily") if f.kind != "cross"}
     assert all(len(column.codes) == len(ids) for column in columns.values())
     np.testing.assert_array_equal(columns["ad_id"].codes, [code(i) for i in ids])
     np.testing.assert_array_equal(columns["hour"].codes, [code("9")] * len(ids))
     assert not columns["price"].present[-1] and not columns["title_words"].present[-1].any()
-    assert code_columns("daily", online.user("u1"), online.ads([]), context, 0)["hour"].codes.shape == (0,)
+    assert code_columns(feature_set("daily"), online.user("u1"), online.ads([]), context, 0)["hour"].codes.shape == (0,)
 
 
 def test_what_is_registered(spark: SparkSession, settings: Settings) -> None:
