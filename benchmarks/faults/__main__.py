@@ -1,0 +1,135 @@
+"""Disturbs the data stages in every way there is and compares all tables with an undisturbed sequential run.
+
+    python -m benchmarks.faults boundaries    killed after every commit of every stage, day by day
+    python -m benchmarks.faults kills         SIGKILL to Spark at 30 random moments of a run over all days
+    python -m benchmarks.faults corrupt       50 corrupt landing folders, each mended and run again
+    python -m benchmarks.faults orders        10 days in random orders
+
+Each prints what it did and ends with exit code 1 where a table differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.faults import world
+from benchmarks.faults.boundaries import every_boundary
+from benchmarks.faults.corrupt import corrupt
+from benchmarks.faults.kills import until_done
+from contracts.days import Days
+from contracts.errors import AdLensError, MissingArtifact
+from contracts.settings import load
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+KINDS = ("boundaries", "kills", "corrupt", "orders")
+
+
+def boundaries(spark: SparkSession, root: Path, interval: Days, rng: random.Random) -> list[str]:
+    settings, killed = world.home(root, "boundaries"), Counter[str]()
+    for day in interval:
+        for stage in world.STAGES:
+            one = Days.parse(day.isoformat())
+            killed[stage] += every_boundary(lambda stage=stage, one=one: world.run(spark, settings, one, (stage,)))
+    print(f"killed after {sum(killed.values())} commits: {dict(killed)}")
+    return compare(spark, root, settings)
+
+
+def kills(spark: SparkSession, root: Path, interval: Days, rng: random.Random) -> list[str]:
+    settings = world.home(root, "kills")
+    span = [interval.start.isoformat(), interval.end.isoformat()]
+    command = [sys.executable, "-m", "benchmarks.faults", "run", *span]
+    own = {"ADLENS_HOME": str(settings.home_path), "ADLENS_LANDING": str(settings.landing_path)}
+    killed, seconds = until_done(command, own, root / "kills.log", 30, 45.0, rng)
+    print(f"killed {killed} times; the last run took {seconds:.0f} s")
+    return compare(spark, root, settings)
+
+
+def corrupted(spark: SparkSession, root: Path, interval: Days, rng: random.Random) -> list[str]:
+    """Each folder of a run of days is corrupted again and again before it is right."""
+    settings, said = world.home(root, "corrupt"), Counter[str]()
+    days = list(interval)
+    for n, day in enumerate(days):
+        folder, sound = settings.landing_path / f"day={day}", root / "sound"
+        shutil.rmtree(sound, ignore_errors=True)
+        shutil.copytree(folder, sound)
+        for _ in range(50 // len(days) + (n < 50 % len(days))):
+            what = corrupt(folder, rng)
+            try:
+                world.run(spark, settings, Days.parse(day.isoformat()))
+                came = "set aside or harmless"
+            except AdLensError as error:
+                came = type(error).__name__
+            except Exception as error:  # a page that only Spark's reader finds damaged
+                came = f"Spark's {type(error).__name__}"
+            said[came] += 1
+            print(f"  {day} {what}: {came}", flush=True)
+            shutil.rmtree(folder)
+            shutil.copytree(sound, folder)
+        world.run(spark, settings, Days.parse(day.isoformat()))
+    print(f"{sum(said.values())} corrupt folders: {dict(said)}")
+    return compare(spark, root, settings)
+
+
+def orders(spark: SparkSession, root: Path, interval: Days, rng: random.Random) -> list[str]:
+    """A stage that lacks another day's output stops with MissingArtifact, and is run again at the end."""
+    wrong = []
+    for n in range(3):
+        settings, left = world.home(root, f"order-{n}"), []
+        days = rng.sample(list(interval), len(interval))
+        for day in days:
+            one = Days.parse(day.isoformat())
+            world.run(spark, settings, one, world.STAGES[:3])
+            try:
+                world.run(spark, settings, one, world.STAGES[3:])
+            except MissingArtifact:
+                left.append(one)
+        for one in sorted(left, key=lambda days: days.start):
+            world.run(spark, settings, one, world.STAGES[3:])
+        print(f"order {' '.join(f'{day:%d}' for day in days)}: {len(left)} groups were run again")
+        wrong += compare(spark, root, settings)
+    return wrong
+
+
+def compare(spark: SparkSession, root: Path, settings: object) -> list[str]:
+    from contracts.settings import Settings
+
+    assert isinstance(settings, Settings)
+    return world.different(world.contents(spark, world.home(root, "undisturbed")), world.contents(spark, settings))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=[*KINDS, "run"])
+    parser.add_argument("span", nargs="*", help="with `run`: first day, day after the last; of the home in ADLENS_HOME")
+    parser.add_argument("--days", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args(argv)
+
+    from spark_jobs.session import spark_session
+
+    spark = spark_session(load(), "faults")
+    if asked.kind == "run":
+        world.run(spark, load(), Days.parse(*asked.span))
+        return 0
+    interval, rng = world.days(asked.days), random.Random(asked.seed)
+    work = {"boundaries": boundaries, "kills": kills, "corrupt": corrupted, "orders": orders}[asked.kind]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        world.landed(root, interval)
+        world.sequential(spark, world.home(root, "undisturbed"), interval)
+        wrong = work(spark, root, interval, rng)
+    print("every table equals the undisturbed run's" if not wrong else f"different: {', '.join(wrong)}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
