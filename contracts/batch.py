@@ -49,26 +49,47 @@ class CodeColumn:
         return cls(padded, present)
 
 
+def column_of(feature: Feature, columns: Mapping[str, CodeColumn]) -> CodeColumn:
+    """A feature's codes; those of a cross and of a pair are made here from its two features' codes."""
+    if not feature.of:
+        return columns[feature.name]
+    left, right = (columns[name] for name in feature.of)
+    if feature.kind == "cross":
+        codes = cross_codes(left.codes.astype(np.int64), right.codes.astype(np.int64))
+        return CodeColumn(codes, left.present & right.present)
+    return _pair(feature.transform.how, left, right)
+
+
+def _pair(how: str, left: CodeColumn, right: CodeColumn) -> CodeColumn:
+    """What the elements of `left` (int64 [N, L]) find in `right` ([N, L'], or [N] of a categorical feature).
+
+    `matches`: those found, [N, L], where they stood. `match_count`, `match_share`: their number and their share of the
+    left ones, float64 [N]; missing where either side has no element.
+    """
+    codes, present = (a if a.ndim == 2 else a[:, None] for a in (right.codes, right.present))
+    found = ((left.codes[:, :, None] == codes[:, None, :]) & present[:, None, :]).any(axis=2) & left.present
+    if how == "matches":
+        return CodeColumn(np.where(found, left.codes, 0), found)
+    count, of = found.sum(axis=1).astype(np.float64), left.present.sum(axis=1)
+    known = (of > 0) & present.any(axis=1)
+    share = count / np.maximum(of, 1) if how == "match_share" else count
+    return CodeColumn(np.where(known, share, np.nan), known)
+
+
 def rows_of(
     features: Sequence[Feature], maps: Mapping[str, RowMap], columns: Mapping[str, CodeColumn]
 ) -> dict[str, Rows]:
-    """Rows by feature, int64 [N] or [N, L]; crosses are made here from the two features' codes.
+    """Rows by feature, int64 [N] or [N, L].
 
-    `columns` must hold every feature that is no cross and both sides of every cross, all of the same N.
+    `columns` must hold every feature that is neither cross nor pair and both sides of every one that is, all of the
+    same N.
     """
     rows: dict[str, Rows] = {}
     for feature in features:
-        row_map = maps[feature.name]
-        if feature.kind == "cross":
-            left, right = (columns[name] for name in feature.of)
-            codes = cross_codes(left.codes.astype(np.int64), right.codes.astype(np.int64))
-            rows[feature.name] = row_map.of_codes(codes, left.present & right.present)
-        elif feature.kind == "numeric":
-            rows[feature.name] = row_map.of_numbers(columns[feature.name].codes.astype(np.float64))
-        else:
-            column = columns[feature.name]
-            found = row_map.of_codes(column.codes.astype(np.int64), column.present)
-            if feature.kind != "categorical":
-                found = np.where(column.present, found, PADDING)
-            rows[feature.name] = found
+        row_map, column = maps[feature.name], column_of(feature, columns)
+        if feature.kind == "numeric":
+            rows[feature.name] = row_map.of_numbers(column.codes.astype(np.float64))
+            continue
+        found = row_map.of_codes(column.codes.astype(np.int64), column.present)
+        rows[feature.name] = found if found.ndim == 1 else np.where(column.present, found, PADDING)
     return rows

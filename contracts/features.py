@@ -1,7 +1,8 @@
 """Every feature, declared once, and the sets that models name.
 
-`side` says where the value comes from: `ad` and `user` from the daily snapshots (tables ad_features, user_features,
-column `source`), `context` from the request or impression itself. Fields are those of CSCNN's Table 7.
+`side` says where the value comes from: `ad` and `user` from the daily snapshots (tables ad_features, user_features, a
+column of the feature's name), `context` from the request or impression itself, `pair` and `cross` from the codes of two
+others (contracts/batch.py). Fields are those of CSCNN's Table 7. docs/features.md explains it all.
 """
 
 from __future__ import annotations
@@ -11,40 +12,27 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from contracts.daily_features import DAILY
 from contracts.errors import SettingsError
 from contracts.feature import Feature, code_type, value_type
-from contracts.hashing import words
+from contracts.production_features import PRODUCTION
+from contracts.texts import TEXTS
 
 if TYPE_CHECKING:
     from contracts.settings import Settings
 
 __all__ = ["Feature", "code_type", "value_type"]
 
-FEATURES: tuple[Feature, ...] = (
-    Feature("ad_id", "Ad", "ad", "categorical", "vocabulary", 20_000, "the ad itself", min_count=20),
-    Feature("category_id", "Ad", "ad", "categorical", "vocabulary", 4_096, "product category"),
-    Feature("brand_id", "Ad", "ad", "categorical", "vocabulary", 4_096, "brand", min_count=5),
-    Feature("shop_id", "Ad", "ad", "categorical", "vocabulary", 4_096, "shop", min_count=5),
-    Feature("price", "Ad", "ad", "numeric", "bins", 18, "price"),
-    Feature("reviews", "Ad", "ad", "numeric", "bins", 18, "number of reviews"),
-    Feature("ad_ctr_7d", "History", "ad", "numeric", "bins", 18, "ad's smoothed CTR, last 7 folders"),
-    Feature("title_words", "Text", "ad", "multi_hot", "hash", 4_096, "words of the title", limit=8),
-    Feature("age_band", "User", "user", "categorical", "vocabulary", 64, "age band"),
-    Feature("gender", "User", "user", "categorical", "vocabulary", 16, "gender"),
-    Feature("region", "User", "user", "categorical", "vocabulary", 512, "region"),
-    Feature("price_sensitivity", "User", "user", "categorical", "vocabulary", 16, "price sensitivity"),
-    Feature("user_ctr_7d", "History", "user", "numeric", "bins", 18, "user's smoothed CTR, last 7 folders"),
-    Feature("recent_categories", "History", "user", "sequence", "vocabulary", 4_096, "categories acted on", limit=10),
-    Feature("hour", "Time", "context", "categorical", "vocabulary", 32, "hour of the business day, 0-23"),
-    Feature("weekday", "Time", "context", "categorical", "vocabulary", 16, "1 Monday ... 7 Sunday"),
-    Feature("query_words", "Text", "context", "multi_hot", "hash", 4_096, "words of the query", limit=8),
-    Feature("gender_x_category", "User", "cross", "cross", "hash", 4_096, "taste", of=("gender", "category_id")),
-    Feature("age_x_brand", "User", "cross", "cross", "hash", 8_192, "taste", of=("age_band", "brand_id")),
-)
+FEATURES: tuple[Feature, ...] = (*DAILY, *PRODUCTION)
 BY_NAME: dict[str, Feature] = {feature.name: feature for feature in FEATURES}
 
+CONTEXT: tuple[Feature, ...] = tuple(feature for feature in FEATURES if feature.side == "context")
+
 # A feature set is a list of names; each model names its own (a Feast feature service of the same name).
-FEATURE_SETS: dict[str, tuple[str, ...]] = {"daily": tuple(feature.name for feature in FEATURES)}
+FEATURE_SETS: dict[str, tuple[str, ...]] = {
+    "daily": tuple(feature.name for feature in DAILY),
+    "production": tuple(feature.name for feature in FEATURES),
+}
 
 
 def feature_set(name: str) -> tuple[Feature, ...]:
@@ -52,14 +40,14 @@ def feature_set(name: str) -> tuple[Feature, ...]:
 
 
 def coded(features: Iterable[Feature]) -> tuple[Feature, ...]:
-    """The features that have a code of their own: all but crosses, and both sides of every cross; each once."""
+    """The features that have a code of their own: all but crosses and pairs, and what those are made of; each once."""
     names = dict.fromkeys(part for feature in features for part in (feature.of or (feature.name,)))
     return tuple(BY_NAME[name] for name in names)
 
 
 def built(settings: Settings) -> tuple[Feature, ...]:
-    """The features whose columns the tables hold: those of the sets that the setting `feature_sets` names, both sides
-    of their crosses included, in the declared order.
+    """The features whose columns the tables hold: those of the sets that the setting `feature_sets` names, what their
+    crosses and pairs are made of included, in the declared order.
 
     Raises SettingsError for a name that is no set.
     """
@@ -75,14 +63,16 @@ def built(settings: Settings) -> tuple[Feature, ...]:
     return tuple(feature for feature in FEATURES if feature.name in named)
 
 
-def context_values(shown_at: datetime, query: str | None, time_zone: str) -> dict[str, str | list[str] | None]:
-    """The values of the `context` features of one request. `shown_at` must carry its time zone.
+def context_values(shown_at: datetime, query: str | None, time_zone: str) -> dict[str, str | float | list[str] | None]:
+    """The values of all `context` features of one request. `shown_at` must carry its time zone.
 
-    Spark's twin is in spark_jobs/groups.py; a test keeps them equal.
+    Spark's twin is in spark_jobs/expressions.py; a test keeps them equal.
     """
     local = shown_at.astimezone(ZoneInfo(time_zone))
+    clock = {"hour": local.hour, "weekday": local.isoweekday(), "day_of_month": local.day}
     return {
-        "hour": str(local.hour),
-        "weekday": str(local.isoweekday()),
-        "query_words": words(query, BY_NAME["query_words"].limit),
+        feature.name: str(clock[feature.transform.how])
+        if feature.transform.how in clock
+        else TEXTS[feature.transform.how](query, feature.limit)
+        for feature in CONTEXT
     }

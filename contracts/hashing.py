@@ -18,15 +18,18 @@ def code(value: str | None) -> int | None:
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
-def words(text: str | None, limit: int) -> list[str] | None:
-    """The first `limit` distinct words of a text, in order: ASCII lower case, split at ASCII white space.
+def split(text: str) -> list[str]:
+    """All words of a text, in order: ASCII lower case, split at ASCII white space.
 
-    Spark's twin is `spark_jobs.expressions.words`; only ASCII letters change case, so that no library's Unicode
-    tables can make the two differ.
+    Only ASCII letters change case, so that no library's Unicode tables can make this and Spark's twin
+    (`spark_jobs.expressions.split`) differ.
     """
-    if text is None:
-        return None
     spaced = text.translate(_LOWER)
     for space in "\t\n\r":
         spaced = spaced.replace(space, " ")
-    return list(dict.fromkeys(word for word in spaced.split(" ") if word))[:limit]
+    return [word for word in spaced.split(" ") if word]
+
+
+def words(text: str | None, limit: int) -> list[str] | None:
+    """The first `limit` distinct words of a text, in order."""
+    return None if text is None else list(dict.fromkeys(split(text)))[:limit]

@@ -1,5 +1,5 @@
-"""The tables of docs/landing.md and docs/adr/0002, from the declarations. A test compares; `python -m landing.document`
-writes them anew between their marks."""
+"""The tables of docs/landing.md, docs/features.md and docs/adr/0002, from the declarations. A test compares;
+`python -m landing.document` writes them anew between their marks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from contracts.feature import FIELDS, HOW
+from contracts.features import FEATURE_SETS, feature_set
 from contracts.settings import LandingSettings
 from contracts.tables import LANDING
 from landing.digest import tiny_digest
@@ -42,6 +44,21 @@ def settings_table() -> str:
     return _table(("name", "default", "meaning"), rows)
 
 
+def features_table() -> str:
+    """The production set, a field at a time, crosses last."""
+    rows = []
+    for f in sorted(feature_set("production"), key=lambda f: (f.kind == "cross", FIELDS.index(f.field))):
+        made = " x ".join(f"`{part}`" for part in f.of) if f.kind == "cross" else str(f.transform).replace("()", "")
+        made += f" of {', '.join(f'`{part}`' for part in f.of)}" if f.side == "pair" else ""
+        field, sets = "cross" if f.kind == "cross" else f.field, "yes" if f.name in FEATURE_SETS["daily"] else ""
+        rows.append((field, f"`{f.name}`", f.side, f.kind, made, f"{f.encoding} {f.size:,}", sets, f.description))
+    return _table(("field", "name", "side", "kind", "value", "rows", "in `daily`", "meaning"), rows)
+
+
+def transforms_table() -> str:
+    return _table(("transform", "value"), [(f"`{how}`", meaning) for how, meaning in HOW.items()])
+
+
 def shares_table() -> str:
     rows = [(cause, f"{share:.0%}", "look" if cause in LOOKS else "") for cause, share in SHARES.items()]
     rows += [("all looks", f"{sum(LOOKS.values()):.0%}", ""), ("sum", f"{sum(SHARES.values()):.0%}", "")]
@@ -62,6 +79,7 @@ def constants_list() -> str:
 
 GENERATED: dict[str, dict[str, Callable[[], str]]] = {
     "landing.md": {"columns": columns_table, "settings": settings_table},
+    "features.md": {"transforms": transforms_table, "features": features_table},
     "adr/0002-generated-data.md": {"shares": shares_table, "constants": constants_list},
 }
 

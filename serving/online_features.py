@@ -116,7 +116,7 @@ def code_columns(
     context_values: Mapping[str, Value],
     n: int,
 ) -> dict[str, CodeColumn]:
-    """Columns of N = n items for every feature that is no cross, and for both sides of each cross.
+    """Columns of N = n items for every feature that is neither cross nor pair, and for both sides of each.
 
     One user and one context for all n ads: their codes are made once and repeated.
     """

@@ -5,6 +5,7 @@ A write replaces whole days and commits nothing for a day whose rows are already
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import ArrayType, StructType
 
 from contracts import paths
 from contracts.errors import DamagedArtifact, MissingArtifact
@@ -125,13 +126,15 @@ def write_days(
     where = address(settings, name, staged)
     _create(spark, settings, table, where, staged)
     present = sorted(built_days(settings, name, staged) & set(days))
-    if present:
-        changed = _compared(frame, read(spark, settings, name, present, staged), where, days, kept)
-    elif kept and frame.isEmpty():
+    wider = not _columns(table) <= _stored_columns(where)  # features built since: the rows of every day are others
+    if present and not wider:
+        there = _narrowed(read(spark, settings, name, present, staged), table)
+        changed = _compared(frame, there, where, days, kept)
+    elif kept and not present and frame.isEmpty():
         changed = []
     else:
         changed = list(days)  # nothing is there to compare with: one pass
-        _overwrite(frame, where, days)
+        _overwrite(frame, where, days, wider)
     by_day = row_counts(settings, name, days, staged)
     changed = [day for day in changed if day in by_day or day in present]
     return WriteResult(sum(by_day.values()), version(settings, name, staged), changed, by_day)
@@ -152,10 +155,12 @@ def _compared(frame: DataFrame, there: DataFrame, where: str, days: Sequence[str
             frame.unpersist()
 
 
-def _overwrite(frame: DataFrame, where: str, days: Sequence[str]) -> None:
+def _overwrite(frame: DataFrame, where: str, days: Sequence[str], wider: bool = False) -> None:
+    """`wider`: the table takes on the frame's columns that it does not have."""
     wanted = ", ".join(f"'{day}'" for day in days)
+    writer = frame.write.format("delta").mode("overwrite").option("mergeSchema", str(wider).lower())
     try:
-        frame.write.format("delta").mode("overwrite").option("replaceWhere", f"day IN ({wanted})").save(where)
+        writer.option("replaceWhere", f"day IN ({wanted})").save(where)
     except AnalysisException as error:
         if "REPLACE_WHERE" not in (error.getCondition() or ""):
             raise
@@ -202,6 +207,44 @@ def _conformed(table: Table, frame: DataFrame) -> DataFrame:
             f"different: {_listed(dict(set(wanted.items()) ^ set(found.items())))}"
         )
     return frame.select(*table.names())
+
+
+def _columns(table: Table) -> set[str]:
+    """Paths of all columns, those of a list of structs included."""
+    declared = StructType.fromDDL(table.ddl)
+    assert isinstance(declared, StructType)
+    return _paths(declared)
+
+
+def _stored_columns(where: str) -> set[str]:
+    from deltalake import DeltaTable
+
+    return _paths(StructType.fromJson(json.loads(DeltaTable(where).schema().to_json())))
+
+
+def _paths(schema: StructType, before: str = "") -> set[str]:
+    found = {before + one.name for one in schema.fields}
+    for one in schema.fields:
+        if isinstance(one.dataType, ArrayType) and isinstance(one.dataType.elementType, StructType):
+            found |= _paths(one.dataType.elementType, f"{before}{one.name}.")
+    return found
+
+
+def _narrowed(frame: DataFrame, table: Table) -> DataFrame:
+    """The declared columns in the declared order: a table may hold more, of a feature set that is no longer built."""
+    declared = StructType.fromDDL(table.ddl)
+    assert isinstance(declared, StructType)
+    if declared.simpleString() == frame.schema.simpleString():
+        return frame
+
+    def fields(name: str, kept: StructType) -> SparkColumn:
+        return F.transform(name, lambda one: F.struct(*(one[field].alias(field) for field in kept.names)))
+
+    columns = []
+    for one in declared.fields:
+        lists = isinstance(one.dataType, ArrayType) and isinstance(one.dataType.elementType, StructType)
+        columns.append(fields(one.name, one.dataType.elementType).alias(one.name) if lists else F.col(one.name))
+    return frame.select(*columns)
 
 
 def _listed(columns: dict[str, str]) -> str:

@@ -1,29 +1,54 @@
 """Stage 3: the snapshots S(X) of users and ads, each a pure function of what landed in folders up to X.
 
-S(X) reads catalogue and profiles of folder X, and of the 7 folders X-6 ... X the impressions, the clicks by the folder
-they LANDED in (`impressions.label` knows of later ones), and the behaviours before its stamp. All days of the interval
-are made in the same few joins: a row is first crossed with the days that it counts for.
+S(X) reads catalogue and profiles of folder X, and of the folders of the look-back (7: X-6 ... X) the impressions, the
+clicks by the folder they LANDED in (`impressions.label` knows of later ones), and the behaviours before its stamp. The
+declared transforms say what is made; what no built feature needs is not read.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from contracts.days import Days, day_start
 from contracts.errors import MissingArtifact
-from contracts.features import BY_NAME
+from contracts.feature import Feature
+from contracts.features import built
 from contracts.report import StageReport
-from contracts.settings import LandingSettings, Settings
-from spark_jobs import delta
-from spark_jobs.expressions import words
+from contracts.settings import Settings
+from spark_jobs import delta, history
+from spark_jobs.expressions import landed_value
 
 STAGE = "3-features"
-FOLDERS = 7  # folders that a CTR and a history look back on
-PRIOR_ROWS, PRIOR_CTR = 10.0, 0.1  # smoothed CTR = (clicks + 10 * 0.1) / (impressions + 10)
+CENTS = "decimal(20,4)"  # prices are summed exactly, so that no order of rows changes a mean
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What the snapshots of `days` are made of. `ads`, `users`: of these days; the rest of the whole look-back of
+    `folders`; `clicked`: history.first_clicks; `acts`: history.acts."""
+
+    days: Days
+    folders: int
+    stamped: DataFrame
+    ads: DataFrame
+    users: DataFrame
+    all_ads: DataFrame
+    all_users: DataFrame
+    clicked: DataFrame
+    acts: DataFrame
+
+
+def lookback(features: Sequence[Feature]) -> int:
+    """Folders that the snapshot's features look back on, its own included; at least one."""
+    return max([1, *(feature.transform.folders for feature in features)])
 
 
 def stamps(spark: SparkSession, days: Days, settings: Settings) -> DataFrame:
@@ -34,96 +59,96 @@ def stamps(spark: SparkSession, days: Days, settings: Settings) -> DataFrame:
     return spark.createDataFrame(rows, "day string, event_timestamp timestamp, created timestamp")
 
 
-def counted_for(frame: DataFrame, days: Days) -> DataFrame:
-    """Each row once for every snapshot X of the interval with X-6 <= its `day` <= X; `folder` is the row's own day.
-
-    `frame` holds no row outside [start - 6, end).
-    """
-    first, last = F.lit(days.start).cast("date"), F.lit(days.end - timedelta(days=1)).cast("date")
-    own = F.to_date("folder")
-    upto = F.least(F.date_add(own, FOLDERS - 1), last)
-    targets = F.transform(F.sequence(F.greatest(own, first), upto), lambda one: one.cast("string"))
-    return frame.withColumnRenamed("day", "folder").withColumn("day", F.explode(targets))
-
-
-def first_clicks(impressions: DataFrame, clicks: DataFrame, settings: LandingSettings) -> DataFrame:
-    """Impressions with `landed`: the first folder in which a valid click of it landed (null: none).
-
-    Valid as for a label: inside the attribution window, landed within the lateness bound. Ids are unique within a
-    business day only, so that also decides which day's impression was clicked.
-    """
-    shown = impressions.select("day", "impression_id", "shown_at", "user_id", "ad_id")
-    clicked = clicks.select(F.col("day").alias("landed_in"), "impression_id", "clicked_at")
-    window = F.make_interval(mins=F.lit(settings.attribution_window_minutes))
-    age = F.date_diff(F.to_date("landed_in"), F.to_date("day"))
-    valid = (
-        (F.col("clicked_at") >= F.col("shown_at"))
-        & (F.col("clicked_at") <= F.col("shown_at") + window)
-        & (age >= 0)
-        & (age <= settings.lateness_days)
-    )
-    found = (
-        shown.join(clicked, "impression_id")
-        .where(valid)
-        .groupBy("day", "impression_id")
-        .agg(F.min("landed_in").alias("landed"))
-    )
-    return shown.join(found, ["day", "impression_id"], "left")
+def ad_features(landed: Landed, features: Sequence[Feature], until: ExitStack) -> DataFrame:
+    """Table `ad_features`: a row per ad of the day's catalogue, and the values of all features of side `ad`."""
+    own = [feature for feature in features if feature.side == "ad"]
+    rows = landed.ads.join(F.broadcast(landed.stamped), "day")
+    shown = _by_how(own, "ctr")
+    if shown:
+        lasts = {feature.transform.folders for feature in shown}
+        counts = history.shown_and_clicked(landed.clicked, "ad_id", landed.days, landed.folders, lasts)
+        rows = rows.join(counts, ["day", "ad_id"], "left")
+    rows = _with_groups(rows, own, until)
+    rows = _with_listed(rows, landed.all_ads, "ad_id", landed, _by_how(own, "listed"))
+    counted = _by_how(own, "acted")
+    if counted:
+        numbers = landed.acts.groupBy("day", "ad_id").agg(*history.numbers_acted(counted, landed.folders))
+        rows = rows.join(numbers, ["day", "ad_id"], "left")
+    return rows.withColumns({feature.name: _value(feature, "ad_id") for feature in own})
 
 
-def smoothed_ctr(clicked: DataFrame, entity: str, days: Days, name: str) -> DataFrame:
-    """day, <entity>, <name>: of the entities that were shown at least once in the 7 folders."""
-    counts = clicked.groupBy("day", entity, "landed").agg(F.count(F.lit(1)).alias("n"))  # small before the explosion
-    known = F.col("landed").isNotNull() & (F.col("landed") <= F.col("day"))
-    clicks = F.sum(F.when(known, F.col("n")).otherwise(0))
-    return (
-        counted_for(counts, days)
-        .groupBy("day", entity)
-        .agg(((clicks + PRIOR_ROWS * PRIOR_CTR) / (F.sum("n") + PRIOR_ROWS)).cast("double").alias(name))
-    )
+def user_features(landed: Landed, features: Sequence[Feature]) -> DataFrame:
+    """Table `user_features`: a row per profile of the day, and the values of all features of side `user`."""
+    own = [feature for feature in features if feature.side == "user"]
+    rows = landed.users.join(F.broadcast(landed.stamped), "day")
+    shown = _by_how(own, "ctr")
+    if shown:
+        lasts = {feature.transform.folders for feature in shown}
+        counts = history.shown_and_clicked(landed.clicked, "user_id", landed.days, landed.folders, lasts)
+        rows = rows.join(counts, ["day", "user_id"], "left")
+    rows = _with_listed(rows, landed.all_users, "user_id", landed, _by_how(own, "listed"))
+    counted, lists = _by_how(own, "acted"), _by_how(own, "recent")
+    if counted or lists:
+        gathered, values = history.recent(lists, landed.folders)
+        placed, of = landed.acts, sorted({feature.transform.of for feature in lists} - {"ad_id"})
+        if of:
+            placed = placed.join(landed.ads.select("day", "ad_id", *of), ["day", "ad_id"], "left")
+        grouped = placed.groupBy("day", "user_id").agg(*history.numbers_acted(counted, landed.folders), *gathered)
+        grouped = grouped.select("day", "user_id", *(feature.name for feature in counted), *values)
+        rows = rows.join(grouped, ["day", "user_id"], "left")
+    return rows.withColumns({feature.name: _value(feature, "user_id") for feature in own})
 
 
-def recent_categories(behaviours: DataFrame, ads: DataFrame, stamped: DataFrame, days: Days) -> DataFrame:
-    """day, user_id, recent_categories: of the last 10 behaviours before the stamp, newest first, ties by ad_id.
-
-    A category is that of catalogue X; a behaviour on an ad that X does not know, or without one, leaves none. Never
-    an empty list: a user without any has no row.
-    """
-    limit = BY_NAME["recent_categories"].limit
-    acted = counted_for(behaviours.select("day", "user_id", "ad_id", "at"), days)
-    acted = acted.join(F.broadcast(stamped), "day").where(F.col("at") < F.col("event_timestamp"))
-    placed = acted.join(ads.select("day", "ad_id", "category_id"), ["day", "ad_id"], "left")
-    entry = F.struct((-F.unix_micros("at")).alias("newest"), "ad_id", "category_id")
-    last = F.slice(F.sort_array(F.collect_list(entry)), 1, limit)
-    lists = placed.groupBy("day", "user_id").agg(last.alias("last"))
-    found = F.filter(F.transform("last", lambda one: one["category_id"]), lambda one: one.isNotNull())
-    return lists.select("day", "user_id", found.alias("recent_categories")).where(F.size("recent_categories") > 0)
+def _by_how(features: Sequence[Feature], how: str) -> list[Feature]:
+    return [feature for feature in features if feature.transform.how == how]
 
 
-def ad_features(
-    ads: DataFrame, clicked: DataFrame, stamped: DataFrame, days: Days, settings: Settings
+def _value(feature: Feature, entity: str) -> SparkColumn:
+    """A feature's value from the columns that the joins left."""
+    made, last = feature.transform, feature.transform.folders
+    if made.how == "ctr":
+        of = "" if made.of == entity else f"{made.of}_"
+        return history.smoothed_ctr(f"{of}shown_{last}", f"{of}clicked_{last}")
+    if made.how == "group_size":
+        return F.col(f"{made.of}_ads").cast("double")
+    if made.how == "over_mean":
+        mean = F.col(f"{made.of}_sum").cast("double") / F.col(f"{made.of}_priced")
+        return F.when(F.col(f"{made.of}_sum") > 0, F.col("price") / mean)
+    if made.how == "listed":
+        return F.coalesce(F.col(f"listed_{last}"), F.lit(0)).cast("double")
+    if made.how == "acted":
+        return F.coalesce(F.col(feature.name), F.lit(0)).cast("double")
+    return F.col(feature.name) if made.how == "recent" else landed_value(feature)
+
+
+def _with_groups(rows: DataFrame, features: Sequence[Feature], until: ExitStack) -> DataFrame:
+    """Of an ad's category, brand and shop in the catalogue: <key>_ads, _sum and _priced, _shown_n and _clicked_n."""
+    grouped = [feature for how in ("group_size", "over_mean", "ctr") for feature in _by_how(features, how)]
+    wanted = [feature for feature in grouped if feature.transform.of != "ad_id"]
+    if not wanted:
+        return rows
+    rows = rows.persist()  # each of the joins below reads it twice
+    until.callback(rows.unpersist)
+    found = rows
+    for key in sorted({feature.transform.of for feature in wanted}):
+        price = F.col("price").try_cast(CENTS)
+        sums = [F.count(F.lit(1)).alias(f"{key}_ads")]
+        if any(f.transform.how == "over_mean" and f.transform.of == key for f in wanted):
+            sums += [F.sum(price).alias(f"{key}_sum"), F.count(price).alias(f"{key}_priced")]
+        for last in sorted({f.transform.folders for f in wanted if f.transform.how == "ctr" and f.transform.of == key}):
+            sums += [F.sum(f"{what}_{last}").alias(f"{key}_{what}_{last}") for what in ("shown", "clicked")]
+        totals = rows.where(F.col(key).isNotNull()).groupBy("day", key).agg(*sums)
+        found = found.join(totals, ["day", key], "left")
+    return found
+
+
+def _with_listed(
+    rows: DataFrame, files: DataFrame, entity: str, landed: Landed, features: Sequence[Feature]
 ) -> DataFrame:
-    """Table `ad_features`: a row per ad of the day's catalogue."""
-    return (
-        ads.join(F.broadcast(stamped), "day")
-        .join(smoothed_ctr(clicked, "ad_id", days, "ad_ctr_7d"), ["day", "ad_id"], "left")
-        .withColumn("reviews", F.col("reviews").cast("double"))
-        .withColumn("title_words", words(F.col("title"), BY_NAME["title_words"].limit))
-        .select(*delta.declaration("ad_features", settings).names())
-    )
-
-
-def user_features(
-    users: DataFrame, behaviours: DataFrame, ads: DataFrame, clicked: DataFrame, stamped: DataFrame, days: Days,
-    settings: Settings,
-) -> DataFrame:
-    """Table `user_features`: a row per profile of the day."""
-    return (
-        users.join(F.broadcast(stamped), "day")
-        .join(smoothed_ctr(clicked, "user_id", days, "user_ctr_7d"), ["day", "user_id"], "left")
-        .join(recent_categories(behaviours, ads, stamped, days), ["day", "user_id"], "left")
-        .select(*delta.declaration("user_features", settings).names())
-    )
+    if not features:
+        return rows
+    lasts = {feature.transform.folders for feature in features}
+    return rows.join(history.listed(files, entity, landed.days, landed.folders, lasts), ["day", entity], "left")
 
 
 def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
@@ -136,32 +161,51 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
             raise MissingArtifact(
                 f"table {table} holds no row of {', '.join(absent)}; run impressions and quality for the day first"
             )
-    window = days.widened(before=FOLDERS - 1).texts()
-    stamped = stamps(spark, days, settings)
-    ads = delta.read(spark, settings, "ads", wanted)
-    users = delta.read(spark, settings, "users", wanted)
-    impressions = delta.read(spark, settings, "impressions", window)
-    # A valid click lands on its impression's day or later, and in no folder after the last snapshot's.
-    clicks = _log(spark, settings, "clicks", window)
-    behaviours = _log(spark, settings, "behaviours", window)
-    clicked = first_clicks(impressions, clicks, settings).persist()
-    try:
-        of_ads = delta.write_days(
-            spark, settings, "ad_features", ad_features(ads, clicked, stamped, days, settings), wanted
-        )
-        made = user_features(users, behaviours, ads, clicked, stamped, days, settings)
-        of_users = delta.write_days(spark, settings, "user_features", made, wanted)
-        rows_in = clicked.count()
-    finally:
-        clicked.unpersist()
+    features = built(settings)
+    with ExitStack() as until:
+        landed = _landed(spark, settings, days, features, until)
+        tables = {"ad_features": ad_features(landed, features, until), "user_features": user_features(landed, features)}
+        written = {
+            name: delta.write_days(
+                spark, settings, name, frame.select(*delta.declaration(name, settings).names()), wanted
+            )
+            for name, frame in tables.items()
+        }
+        rows_in = landed.clicked.count()
     return StageReport(
         stage=STAGE,
         day=wanted[-1],
         seconds=time.monotonic() - began,
         rows_in=rows_in,
-        rows_out=of_ads.rows + of_users.rows,
-        versions={"ad_features": of_ads.version, "user_features": of_users.version},
-        counts={"ad_features": of_ads.rows, "user_features": of_users.rows},
+        rows_out=sum(one.rows for one in written.values()),
+        versions={name: one.version for name, one in written.items()},
+        counts={name: one.rows for name, one in written.items()},
+    )
+
+
+def _landed(
+    spark: SparkSession, settings: Settings, days: Days, features: Sequence[Feature], until: ExitStack
+) -> Landed:
+    folders = lookback(features)
+    window = days.widened(before=folders - 1).texts()
+    stamped = stamps(spark, days, settings)
+    ads, users = (delta.read(spark, settings, table, window) for table in ("ads", "users"))
+    impressions = delta.read(spark, settings, "impressions", window)
+    # A valid click lands on its impression's day or later, and in no folder after the last snapshot's.
+    clicks = _log(spark, settings, "clicks", window)
+    clicked = history.first_clicks(impressions, clicks, settings).persist()
+    until.callback(clicked.unpersist)
+    own = F.col("day").isin(days.texts())
+    return Landed(
+        days=days,
+        folders=folders,
+        stamped=stamped,
+        ads=ads.where(own),
+        users=users.where(own),
+        all_ads=ads,
+        all_users=users,
+        clicked=clicked,
+        acts=history.acts(_log(spark, settings, "behaviours", window), stamped, days, folders),
     )
 
 

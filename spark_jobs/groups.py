@@ -25,7 +25,7 @@ from contracts.settings import Settings
 from contracts.tables import Table
 from spark_jobs import delta, grouping, point_in_time, relabelled, skew
 from spark_jobs.expressions import code, code_columns, context_values
-from spark_jobs.features import FOLDERS
+from spark_jobs.features import lookback
 from spark_jobs.point_in_time import KEYS, Moment
 from spark_jobs.slices import SLICE, Slices
 
@@ -150,7 +150,7 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     if stale:
         remarks.append(f"groups of {', '.join(stale)} written again: late clicks changed labels")
     # Sequential runs have none of these; in a repair, S(d) ... S(d+6) may have been made before day d was there.
-    later = Days(days.end, days.end + timedelta(days=FOLDERS)).texts()
+    later = Days(days.end, days.end + timedelta(days=lookback(built(settings)))).texts()
     later = sorted(set(later) & delta.built_days(settings, "ad_groups"))
     touched = stale + wanted + later
     with ExitStack() as until:

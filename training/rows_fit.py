@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.batch import column_of
 from contracts.features import Feature
 from contracts.rows import FIRST, Codes, RowMap, fit_bins, fit_hash
 from training.columns import Impressions
@@ -53,13 +54,14 @@ def fit(features: Sequence[Feature], stream: Iterable[Impressions], limit: int, 
     """One map a feature. `limit`: numbers sampled for a numeric feature's bins."""
     counts = {f.name: Counts() for f in features if f.encoding == "vocabulary"}
     samples = {f.name: Sample(limit, seed + at) for at, f in enumerate(features) if f.encoding == "bins"}
+    seen = [f for f in features if f.encoding != "hash"]
     for impressions in stream:
-        for name, counter in counts.items():
-            column = impressions.codes[name]
-            counter.add(column.codes[column.present].astype(np.int64))
-        for name, sample in samples.items():
-            column = impressions.codes[name]
-            sample.add(column.codes[column.present].astype(np.float64))
+        for feature in seen:
+            column = column_of(feature, impressions.codes)
+            if feature.encoding == "vocabulary":
+                counts[feature.name].add(column.codes[column.present].astype(np.int64))
+            else:
+                samples[feature.name].add(column.codes[column.present].astype(np.float64))
 
     def fitted(feature: Feature) -> RowMap:
         if feature.encoding == "vocabulary":

@@ -85,8 +85,9 @@ def make_world(days: int = 10, impressions: int = 40, seed: int = 3) -> World:
             rows["impressions"].append(one)
         for _ in range(30):
             acted = moment(day, rng) + timedelta(hours=rng.choice([0, 0, -30, 3]))
+            user, ad = rng.choice(users[:6]), rng.randrange(14)
             rows["behaviours"].append(
-                {"day": text, "user_id": rng.choice(users[:6]), "ad_id": f"a{rng.randrange(14)}", "kind": "view",
+                {"day": text, "user_id": user, "ad_id": f"a{ad}", "kind": ("view", "order", "view", "cart")[ad % 4],
                  "at": acted.replace(minute=0, second=0)}
             )  # fmt: skip
     rows["behaviours"] = list({tuple(r.values()): r for r in rows["behaviours"]}.values())

@@ -13,7 +13,7 @@ import pytest
 
 from contracts.days import Days
 from contracts.errors import MissingArtifact
-from contracts.features import FEATURE_SETS, FEATURES, context_values, feature_set
+from contracts.features import context_values, feature_set
 from contracts.hashing import code
 from contracts.settings import Settings
 
@@ -33,7 +33,8 @@ def test_online_values_equal_the_newest_snapshot_and_never_go_back(
     from serving.online_features import OnlineFeatures, code_columns
     from spark_jobs import feast_store, features
 
-    world = worlds(days=7)
+    world, own = worlds(days=7), feature_set("production")
+    settings = settings.model_copy(update={"feature_sets": "production"})
     world.write(spark, settings)
     features.run(spark, settings, world.days)
     with pytest.raises(MissingArtifact, match="materialise"):
@@ -51,22 +52,26 @@ def test_online_values_equal_the_newest_snapshot_and_never_go_back(
     users = {row["user_id"]: row for row in snapshot(settings, "user_features") if row["day"] == "2026-01-07"}
     ids = [*ads, "a0", "never seen"]  # a0 left the catalogue after having been materialised
     assert "a0" not in ads
-    served = online.ads(ids)
-    for name in [f.name for f in FEATURES if f.side == "ad"] + ["image"]:
+    served = online.ads(ids, own)
+    for name in [f.name for f in own if f.side == "ad"] + ["image"]:
         wanted = [ads[i][name] if i in ads else (i if name == "ad_id" else None) for i in ids]
         assert [missing_as_none(v) for v in served[name]] == [missing_as_none(v) for v in wanted], name
     for one in [*users, "nobody"]:
-        for name, value in online.user(one).items():
-            assert missing_as_none(value) == missing_as_none(users.get(one, {}).get(name)), (one, name)
+        found = online.user(one, own)
+        assert set(found) == {f.name for f in own if f.side == "user"}
+        for name, value in found.items():
+            wanted = one if name == "user_id" else users.get(one, {}).get(name)
+            assert missing_as_none(value) == missing_as_none(wanted), (one, name)
 
     context = context_values(datetime(2026, 1, 8, 9, 30, tzinfo=UTC), "Red shoe", "UTC")
-    columns = code_columns(feature_set("daily"), online.user("u1"), served, context, len(ids))
-    assert set(columns) == {f.name for f in feature_set("daily") if f.kind != "cross"}
+    columns = code_columns(own, online.user("u1", own), served, context, len(ids))
+    assert set(columns) == {f.name for f in own if not f.of}
+    assert set(online.ads(["a1"])) == {f.name for f in feature_set("daily") if f.side == "ad"} | {"image"}
     assert all(len(column.codes) == len(ids) for column in columns.values())
     np.testing.assert_array_equal(columns["ad_id"].codes, [code(i) for i in ids])
     np.testing.assert_array_equal(columns["hour"].codes, [code("9")] * len(ids))
     assert not columns["price"].present[-1] and not columns["title_words"].present[-1].any()
-    assert code_columns(feature_set("daily"), online.user("u1"), online.ads([]), context, 0)["hour"].codes.shape == (0,)
+    assert code_columns(own, online.user("u1", own), online.ads([], own), context, 0)["hour"].codes.shape == (0,)
 
 
 def test_what_is_registered(spark: SparkSession, settings: Settings) -> None:
@@ -76,7 +81,7 @@ def test_what_is_registered(spark: SparkSession, settings: Settings) -> None:
     opened = feast_store.store(spark, settings)
     views = {view.name: view for view in opened.list_feature_views()}
     assert set(views) == {"user_features", "ad_features", "visual_vectors"}
-    assert {service.name for service in opened.list_feature_services()} == set(FEATURE_SETS)
+    assert [service.name for service in opened.list_feature_services()] == ["daily"]  # what the tables hold
     assert all(view.owner and view.description and view.tags for view in views.values())
     assert views["ad_features"].ttl.total_seconds() == 86_400
     (daily,) = opened.list_feature_services()

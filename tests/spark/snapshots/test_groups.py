@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from contracts.days import Days, day_start
 from contracts.errors import MissingArtifact
-from contracts.features import FEATURES, context_values
+from contracts.features import Feature, built, context_values
 from contracts.hashing import code
 from contracts.settings import Settings
 
@@ -41,7 +41,9 @@ def exploded(groups: list[Row]) -> dict[tuple[str, str], Row]:
     return rows
 
 
-def expected(world: Any, ads: list[Row], users: list[Row], delay: timedelta = timedelta(0)) -> dict[Any, Row]:
+def expected(
+    world: Any, ads: list[Row], users: list[Row], features: Sequence[Feature], delay: timedelta
+) -> dict[Any, Row]:
     """Every impression with the snapshot that was published last before it, by dictionary look-ups."""
     by_ad = {(row["day"], row["ad_id"]): row for row in ads}
     by_user = {(row["day"], row["user_id"]): row for row in users}
@@ -53,22 +55,28 @@ def expected(world: Any, ads: list[Row], users: list[Row], delay: timedelta = ti
         back = 1 if one["shown_at"] >= day_start(day, "UTC") + delay else 2
         seen = (day - timedelta(days=back)).isoformat()
         ad = by_ad.get((seen, one["ad_id"]), {}) | {"ad_id": one["ad_id"]}
-        user = by_user.get((seen, one["user_id"]), {})
+        user = by_user.get((seen, one["user_id"]), {}) | {"user_id": one["user_id"]}
         values = {"ad": ad, "user": user, "context": context_values(one["shown_at"], one["query"], "UTC")}
         row = {name: one[name] for name in ("day", "impression_id", "user_id", "ad_id", "position", "label")}
         row |= {"shown_at": one["shown_at"].replace(tzinfo=None), "image": ad.get("image")}
-        row |= {f"c_{f.name}": oracle_code(f, values[f.side].get(f.name)) for f in FEATURES if f.kind != "cross"}
+        row |= {f"c_{f.name}": oracle_code(f, values[f.side].get(f.name)) for f in features if f.side in values}
         rows[one["day"], one["impression_id"]] = row
     return rows
 
 
-@pytest.mark.parametrize("delay", [0, 300])
+def _acted_after(row: Row, day: str) -> bool:
+    """A behaviour of that day or later, whenever it landed."""
+    return "at" in row and row["at"] >= datetime.fromisoformat(f"{day}T00:00:00+00:00")
+
+
+@pytest.mark.parametrize(("delay", "sets"), [(0, "daily"), (300, "daily,production")])
 def test_both_groupings_hold_every_impression_with_the_snapshot_before_it(
-    spark: SparkSession, settings: Settings, worlds: Any, snapshot: Callable[[Settings, str], list[Row]], delay: int
+    spark: SparkSession, settings: Settings, worlds: Any, snapshot: Callable[[Settings, str], list[Row]], delay: int,
+    sets: str,
 ) -> None:
     from spark_jobs import delta, features, groups
 
-    settings = settings.model_copy(update={"publication_delay_minutes": delay})
+    settings = settings.model_copy(update={"publication_delay_minutes": delay, "feature_sets": sets})
     world = worlds(days=8, impressions=150)
     # The edges: the day's first moment, the moment of publication, and the last one of the day.
     edge = datetime(2026, 1, 7, tzinfo=UTC)
@@ -81,9 +89,8 @@ def test_both_groupings_hold_every_impression_with_the_snapshot_before_it(
     report = groups.run(spark, settings, world.days)
     assert "2026-01-01" in report.remarks[0]
     assert report.rows_in == 150 * 7
-    wanted = expected(
-        world, snapshot(settings, "ad_features"), snapshot(settings, "user_features"), timedelta(minutes=delay)
-    )
+    ads, users = snapshot(settings, "ad_features"), snapshot(settings, "user_features")
+    wanted = expected(world, ads, users, built(settings), timedelta(minutes=delay))
     ad_groups = snapshot(settings, "ad_groups")
     for table in ("ad_groups", "user_groups"):
         rows = exploded(snapshot(settings, table))
@@ -143,10 +150,14 @@ def test_groups_do_not_depend_on_how_the_work_was_dealt(
 def test_nothing_of_the_day_or_later_reaches_an_impression(
     spark: SparkSession, settings: Settings, tmp_path: Any, worlds: Any, snapshot: Callable[[Settings, str], list[Row]]
 ) -> None:
-    """Labels, clicks, behaviours, catalogue and profiles of day D and later turned round: only D's labels differ."""
+    """Labels, clicks, behaviours, catalogue and profiles of day D and later turned round: only D's labels differ.
+
+    All features of both sets; pairs and crosses are made of these codes alone.
+    """
     from spark_jobs import features, groups
 
     day = "2026-01-05"
+    settings = settings.model_copy(update={"feature_sets": "daily,production"})
     world, turned = worlds(days=6, impressions=60), worlds(days=6, impressions=60)
     for name, rows in turned.rows.items():
         for row in rows:
@@ -159,7 +170,7 @@ def test_nothing_of_the_day_or_later_reaches_an_impression(
             elif name == "users":
                 row |= {"gender": "x", "age_band": "other"}
         if name in ("clicks", "behaviours"):
-            turned.rows[name] = [row for row in rows if row["day"] < day]
+            turned.rows[name] = [row for row in rows if row["day"] < day and not _acted_after(row, day)]
     other = settings.model_copy(update={"home": tmp_path / "other"})
     found = []
     for one, data in ((settings, world), (other, turned)):
@@ -167,6 +178,7 @@ def test_nothing_of_the_day_or_later_reaches_an_impression(
         features.run(spark, one, data.days)
         groups.run(spark, one, Days.parse(day))
         found.append(exploded(snapshot(one, "ad_groups")))
+    assert any(_acted_after(row, day) for row in world.rows["behaviours"] if row["day"] < day)
     left, right = found
     assert left.keys() == right.keys() and len(left) == 60
     for key, row in left.items():
