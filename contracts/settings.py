@@ -32,7 +32,7 @@ class LandingSettings(BaseModel):
     max_rows: int | None = Field(None, description="most impressions a day; None: twice the trailing week's mean")
     min_ctr: float | None = Field(None, description="lowest CTR of a day; None: half the trailing week's")
     max_ctr: float | None = Field(None, description="highest CTR of a day; None: twice the trailing week's")
-    ad_group_size: int = Field(25, gt=0, description="most impressions of an ad group: they share one pass of a picture")
+    ad_group_size: int = Field(25, gt=0, description="most impressions of an ad group, which share a picture")
     user_group_size: int = Field(500, gt=0, description="most impressions of a user group; more are split")
     gate_margin: float = Field(-0.01, description="lowest acceptable 95 % lower bound of AUC(new) - AUC(champion)")
     gate_min_rows: int = Field(500, gt=0, description="fewer held-out impressions: the gate says no")

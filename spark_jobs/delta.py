@@ -242,8 +242,10 @@ def _narrowed(frame: DataFrame, table: Table) -> DataFrame:
 
     columns = []
     for one in declared.fields:
-        lists = isinstance(one.dataType, ArrayType) and isinstance(one.dataType.elementType, StructType)
-        columns.append(fields(one.name, one.dataType.elementType).alias(one.name) if lists else F.col(one.name))
+        if isinstance(one.dataType, ArrayType) and isinstance(one.dataType.elementType, StructType):
+            columns.append(fields(one.name, one.dataType.elementType).alias(one.name))
+        else:
+            columns.append(F.col(one.name))
     return frame.select(*columns)
 
 
