@@ -39,6 +39,7 @@ COMMANDS: dict[str, Command] = {
     "features": _spark("features", "3 snapshots: user_features, ad_features"),
     "materialise": _spark("materialise", "3 newest snapshot -> Feast's online store"),
     "groups": _spark("groups", "4 impressions with the snapshot before them: ad_groups, user_groups"),
+    "rebuild": _spark("rebuild", "4 groups again where late clicks have changed a label"),
     "train": Command("training.__main__", "5 DCN + CSCNN on the days before D", ("train",)),
     "lookup-table": _release("lookup-table", "6 every ad's picture -> its visual vector"),
     "gate": _release("gate", "7 challenger against champion on the held-out day"),

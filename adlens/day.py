@@ -13,12 +13,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from adlens import airflow_home, failure, history, services, summary
+from adlens import airflow_home, failure, services, summary
 from adlens.day_choice import GENERATED_FIRST, choose
 from adlens.environment import child_environment
 from adlens.landing_memory import landed_days, settle
 from adlens.progress import Progress
-from contracts import paths
+from contracts import history, paths
 from contracts.days import parse_day
 from contracts.delta_dataset import dataset
 from contracts.errors import AdLensError
