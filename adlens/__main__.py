@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
     "day": Command("adlens.day", "run the next day, or a given one, from its click log to a published model"),
     "up": Command("adlens.services", "start Airflow, MLflow and Data Docs on this machine only", ("up",)),
     "down": Command("adlens.services", "stop what `adlens up` started", ("down",)),
+    "airflow": Command("adlens.airflow_cli", "Airflow's own command line on this home: backfill, clear, pause"),
     "info": Command("adlens.info", "where everything is, and what is served now"),
     "landing": Command("landing.__main__", "check, generate or adapt landing data"),
     "impressions": _spark("impressions", "1 landing files -> impressions with labels, staged; quarantine"),

@@ -104,7 +104,7 @@ def _in_process(settings: Settings, progress: Progress, log: Path, console: Cons
     with log.open("ab") as out:
         child = subprocess.Popen(
             airflow_home.test_command(progress.day),
-            env=airflow_home.environment(settings), stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            env=airflow_home.test_environment(settings), stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
             progress.follow(console, lambda: child.poll() is None)

@@ -41,9 +41,7 @@ def built_days(settings: Settings, table: str) -> set[date]:
     return {date.fromisoformat(str(part["day"])) for part in DeltaTable(where).partitions()}
 
 
-def wanted_days(
-    settings: Settings, table: str, first: date, day: date, landed: Sequence[date] | None
-) -> list[date]:
+def wanted_days(settings: Settings, table: str, first: date, day: date, landed: Sequence[date] | None) -> list[date]:
     """The landed days before `day` of which run `day` needs the table. `landed` None: every day from `first`."""
     start = max(first, day - timedelta(days=settings.window_days + REACH[table]))
     if table == "ad_groups" and start == first:

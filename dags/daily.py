@@ -11,10 +11,10 @@ hours after D has ended: attribution window and grace.
 
 **Order.** Scheduled and manual runs go one at a time (`max_active_runs=1`): a day reads what the day before it
 published. A backfill has its own bound (`--max-active-runs`), so its days run side by side as far as the pools let
-them: features and groups of several days at once, the log and the release one at a time. No task depends on its own past
-(`depends_on_past`): one refused day would hold up every later one, and a backfill could not run backwards. Any order is
-right all the same. A run first builds the landed days that it needs and nobody has built, and a release looks up its
-champion and parent as of its own day: for a day before the latest run nothing is evaluated or published.
+them: features and groups of several days at once, the log and the release one at a time. No task depends on its own
+past (`depends_on_past`): one refused day would hold up every later one, and a backfill could not run backwards. Any
+order is right all the same. A run first builds the landed days that it needs and nobody has built, and a release looks
+up its champion and parent as of its own day: for a day before the latest run nothing is evaluated or published.
 
 How to run, repair, catch up and backfill: `docs/operations.md`.
 """

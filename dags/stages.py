@@ -91,7 +91,9 @@ def timetable(cron: str | None = None) -> CronDataIntervalTimetable:
     return (OnRequest if ON_REQUEST else CronDataIntervalTimetable)(expression, timezone=SETTINGS.time_zone)
 
 
-def deadline() -> DeadlineAlert:
+def deadline() -> DeadlineAlert | None:
+    if not SETTINGS.deadline_minutes:
+        return None
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(minutes=SETTINGS.deadline_minutes),
