@@ -5,8 +5,7 @@ back: after a backfill, or after rows were released from quarantine. It compares
 list of changed days and finds nothing to do when there is none.
 
 **Cost.** One pass over the labels of the range, and of the days that differ at most `most`, the earliest first; the
-rest is named in the log and waits for the next run. `DESCRIBE HISTORY` of `ad_groups` and `user_groups` shows when a
-day was written again and why.
+rest is named in the log and waits for the next run.
 """
 
 from __future__ import annotations

@@ -13,27 +13,20 @@ from contracts.settings import Settings
 from spark_jobs import groups, relabelled
 
 STAGE = "4-rebuild"
-WHY = "adlens: written again because late clicks changed labels"
-_WHY = "spark.databricks.delta.commitInfo.userMetadata"
 
 
 def run(spark: SparkSession, settings: Settings, days: Days, most: int = 4) -> StageReport:
     """Write the groups of the earliest `most` days of the interval that differ from the log in a label.
 
-    Delta's history of the tables says when and why (`userMetadata`). Cost: one pass over the labels of the interval,
-    and of each day that is written what `groups` costs.
+    Cost: one pass over the labels of the interval, and of each day that is written what `groups` costs.
     """
     began = time.monotonic()
     stale = relabelled.differing(spark, settings, days.texts())
     chosen, left = stale[:most], stale[most:]
     reports: list[StageReport] = []
-    spark.conf.set(_WHY, WHY)
-    try:
-        # The earliest first: no day before a chosen one is stale, so `groups` itself adds none to them.
-        for start, end in history.ranges([parse_day(day) for day in chosen]):
-            reports.append(groups.run(spark, settings, Days(start, end)))
-    finally:
-        spark.conf.unset(_WHY)
+    # The earliest first: no day before a chosen one is stale, so `groups` itself adds none to them.
+    for start, end in history.ranges([parse_day(day) for day in chosen]):
+        reports.append(groups.run(spark, settings, Days(start, end)))
     remarks = [f"groups of {', '.join(chosen)} written again: late clicks changed labels"] if chosen else []
     if left:
         remarks.append(f"left for the next run: {', '.join(left)}")
