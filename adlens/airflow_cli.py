@@ -16,5 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     logs = paths.logs(settings)
     logs.mkdir(parents=True, exist_ok=True)
     airflow_home.prepare(settings, logs / "airflow.log")
-    command = [airflow_home.airflow(), *(sys.argv[1:] if argv is None else argv)]
-    os.execve(command[0], command, airflow_home.environment(settings))
+    words = sys.argv[1:] if argv is None else argv
+    test = words[:2] == ["dags", "test"]
+    environment = airflow_home.test_environment(settings) if test else airflow_home.environment(settings)
+    os.execve(airflow_home.airflow(), ["airflow", *words], environment)
