@@ -16,6 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     logs = paths.logs(settings)
     logs.mkdir(parents=True, exist_ok=True)
     airflow_home.prepare(settings, logs / "airflow.log")
+    airflow_home.prepare_pools(settings, logs / "airflow.log")
     words = sys.argv[1:] if argv is None else argv
     test = words[:2] == ["dags", "test"]
     environment = airflow_home.test_environment(settings) if test else airflow_home.environment(settings)

@@ -49,10 +49,7 @@ def airflow() -> str:
 
 
 def prepare(settings: Settings, log: Path) -> None:
-    """Makes Airflow's database, once per Airflow version, and its pools, once per size.
-
-    Raises PrerequisiteError with the log's path.
-    """
+    """Makes Airflow's database, once per Airflow version. Raises PrerequisiteError with the log's path."""
     from importlib.metadata import version
 
     home(settings).mkdir(parents=True, exist_ok=True)
@@ -60,6 +57,13 @@ def prepare(settings: Settings, log: Path) -> None:
     if not migrated.is_file():
         _airflow(settings, log, "make its database", "db", "migrate")
         migrated.touch()
+
+
+def prepare_pools(settings: Settings, log: Path) -> None:
+    """Makes Airflow's pools, once per size: a scheduler starts no task of a pool that is not there.
+
+    Raises PrerequisiteError with the log's path.
+    """
     made, wanted = home(settings) / "pools.json", json.dumps(pools.declared(settings), indent=2) + "\n"
     if not made.is_file() or made.read_text(encoding="utf-8") != wanted:
         asked = home(settings) / "pools-wanted.json"

@@ -160,6 +160,7 @@ def _up(settings: Settings) -> Running:
     logs = paths.logs(settings)
     logs.mkdir(parents=True, exist_ok=True)
     airflow_home.prepare(settings, logs / "airflow.log")
+    airflow_home.prepare_pools(settings, logs / "airflow.log")
     login, _ = credentials.load(settings)
     ports = {name: _free_port(wished) for name, wished in PORTS.items()}
     environment = service_environment(settings, ports, login)

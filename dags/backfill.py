@@ -1,8 +1,5 @@
 """`adlens_backfill`: a range of days, each stage over the whole range before the next.
 
-    days -> impressions -> quality -> features -> materialise -> release
-                                  \\-> groups  ----------------/
-
 The cheap way to build many days: a stage takes `days_at_once` days in one call, features and groups of several such
 parts run side by side as far as the pool lets them, and the online store is loaded once. `release` then goes through
 the days one at a time and in order; a day that was released before costs nothing, and the first that fails stops it,

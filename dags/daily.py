@@ -1,13 +1,12 @@
 """`adlens_daily`: one business day, from its click log to a published model.
 
-    impressions -> quality -> features -> materialise -> release
-                          \\-> groups  ----------------/
+1. `impressions`, then `quality`: the day's log with its labels, audited before others can read it
+2. `features`, then `materialise`: the snapshot S(D), and the online store
+3. `groups`, beside them: the impressions as codes. It needs the snapshot S(D-1) only, so it waits for no `features`.
+4. `release`: the KFP pipeline, that is train, lookup table, gate, publish
 
-    impressions, quality, features, materialise, groups   Spark, by spark-submit and the connection `spark_default`
-    release                                               the KFP pipeline: train, lookup table, gate, publish
-
-`groups` of D needs the snapshot S(D-1) only, so it does not wait for `features`, which makes S(D). A run starts two
-hours after D has ended: attribution window and grace.
+1 to 3 are Spark jobs, by spark-submit and the connection `spark_default`. A run starts two hours after D has ended:
+attribution window and grace.
 
 **Order.** Scheduled and manual runs go one at a time (`max_active_runs=1`): a day reads what the day before it
 published. A backfill has its own bound (`--max-active-runs`), so its days run side by side as far as the pools let

@@ -13,6 +13,11 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 class OnRequest(CronDataIntervalTimetable):
     """A range that somebody names (a backfill) is asked for with `catchup`; the scheduler's own question is not."""
 
+    @property
+    def summary(self) -> str:
+        """What the pages show as the schedule."""
+        return "when asked for"
+
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:

@@ -116,7 +116,7 @@ def outlets(stage: str) -> list[Asset]:
     return [asset(table.name) for table in (TABLES | group_tables()).values() if table.writer.split()[0] in modules]
 
 
-def day_param(what: str = "business day; empty: the run's date") -> Param:
+def day_param(what: str = "business day; empty: the one of the logical date") -> Param:
     return Param(None, type=["null", "string"], format="date", title="Day", description=what)
 
 

@@ -60,7 +60,7 @@ def run(
     ours = settings.load()
     spark = spark_session(ours, stage)
     try:
-        before = _caught_up(spark, ours, stage, days) if catch_up else []
+        before = caught_up(spark, ours, stage, days) if catch_up else []
         module = importlib.import_module(STAGES[stage][0])
         said = module.run(spark, ours, days, **(options or {}))
     finally:
@@ -71,7 +71,7 @@ def run(
     return said
 
 
-def _caught_up(spark: SparkSession, ours: settings.Settings, stage: str, days: Days) -> list[str]:
+def caught_up(spark: SparkSession, ours: settings.Settings, stage: str, days: Days) -> list[str]:
     """Builds what the stage needs of landed days before the interval and nobody has built. Returns remarks."""
     from spark_jobs import landing_reader
 

@@ -51,6 +51,7 @@ def test_writers_of_different_days(spark: SparkSession, settings: Settings, monk
 
 
 def test_writers_of_the_same_day(spark: SparkSession, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    delta.write_days(spark, settings, "users", spark.createDataFrame([], COLUMNS), ["2026-01-01"])  # makes the table
     at_once(spark, settings, monkeypatch, ["2026-01-01"] * WRITERS)
     left = bands(spark, settings, "2026-01-01")
     assert left in [[f"writer {n}"] * 3 for n in range(WRITERS)], "rows of two writers stand side by side"
