@@ -21,7 +21,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 
 from contracts import paths, pools, spark_options
 from contracts import settings as adlens_settings
-from contracts.tables import TABLES, group_tables
+from contracts.tables import declared
 from dags import alerts, interval
 from dags.on_request import OnRequest
 from dags.retries import ByExitCode
@@ -113,7 +113,7 @@ def outlets(stage: str) -> list[Asset]:
     if stage == "release":
         return [asset(table) for table in ("visual_table", "gate_decisions", "publication_log")]
     modules = {f"spark_jobs.{one}" for one in PUBLISHED_BY.get(stage, (stage,))}
-    return [asset(table.name) for table in (TABLES | group_tables()).values() if table.writer.split()[0] in modules]
+    return [asset(table.name) for table in declared(SETTINGS).values() if table.writer.split()[0] in modules]
 
 
 def day_param(what: str = "business day; empty: the one of the logical date") -> Param:

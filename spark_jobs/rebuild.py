@@ -6,11 +6,10 @@ import time
 
 from pyspark.sql import SparkSession
 
-from contracts import history
-from contracts.days import Days, parse_day
+from contracts.days import Days
 from contracts.report import StageReport
 from contracts.settings import Settings
-from spark_jobs import groups, relabelled
+from spark_jobs import delta, groups, relabelled
 
 STAGE = "4-rebuild"
 
@@ -23,20 +22,20 @@ def run(spark: SparkSession, settings: Settings, days: Days, most: int = 4) -> S
     began = time.monotonic()
     stale = relabelled.differing(spark, settings, days.texts())
     chosen, left = stale[:most], stale[most:]
-    reports: list[StageReport] = []
-    # The earliest first: no day before a chosen one is stale, so `groups` itself adds none to them.
-    for start, end in history.ranges([parse_day(day) for day in chosen]):
-        reports.append(groups.run(spark, settings, Days(start, end)))
-    remarks = [f"groups of {', '.join(chosen)} written again: late clicks changed labels"] if chosen else []
+    remarks = []
+    written: tuple[delta.WriteResult, ...] = ()
+    if chosen:
+        written = groups.write(spark, settings, chosen, chosen)
+        remarks.append(f"groups of {', '.join(chosen)} written again: late clicks changed labels")
     if left:
         remarks.append(f"left for the next run: {', '.join(left)}")
     return StageReport(
         stage=STAGE,
         day=days.texts()[-1],
         seconds=time.monotonic() - began,
-        rows_in=sum(one.rows_in for one in reports),
-        rows_out=sum(one.rows_out for one in reports),
-        versions=reports[-1].versions if reports else {},
+        rows_in=sum(delta.row_counts(settings, "impressions", chosen).values()) if chosen else 0,
+        rows_out=sum(one.rows for one in written),
+        versions=dict(zip(("ad_groups", "user_groups"), (one.version for one in written), strict=False)),
         counts={"differing_days": len(stale), "written_days": len(chosen)},
         remarks=remarks or ["every group holds the labels of the log"],
     )

@@ -10,7 +10,7 @@ import pytest
 from adlens import airflow_home
 from contracts import pools
 from contracts.settings import Settings
-from contracts.tables import TABLES, group_tables
+from contracts.tables import declared
 
 _READ = """
 import json, sys
@@ -170,7 +170,7 @@ def test_pools(settings, sizes, quality):
 def test_every_table_is_the_outlet_of_one_task(laptop):
     found = [name for task in laptop["daily"].values() for name in task["outlets"]]
     assert len(found) == len(set(found))
-    mine = {name for name, table in (TABLES | group_tables()).items() if name in found}
+    mine = {name for name, table in declared(Settings()).items() if name in found}
     assert {"impressions", "clicks", "ads", "user_features", "ad_features", "ad_groups", "user_groups"} <= mine
     assert set(laptop["daily"]["groups"]["outlets"]) == {"ad_groups", "user_groups"}
     assert laptop["daily"]["impressions"]["outlets"] == []  # what it writes is read only after the audit
