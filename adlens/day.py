@@ -13,12 +13,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from adlens import airflow_home, failure, history, services, summary
+from adlens import airflow_home, failure, services, summary
 from adlens.day_choice import GENERATED_FIRST, choose
 from adlens.environment import child_environment
 from adlens.landing_memory import landed_days, settle
 from adlens.progress import Progress
-from contracts import paths
+from contracts import history, paths
 from contracts.days import parse_day
 from contracts.delta_dataset import dataset
 from contracts.errors import AdLensError
@@ -104,7 +104,7 @@ def _in_process(settings: Settings, progress: Progress, log: Path, console: Cons
     with log.open("ab") as out:
         child = subprocess.Popen(
             airflow_home.test_command(progress.day),
-            env=airflow_home.environment(settings), stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            env=airflow_home.test_environment(settings), stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
             progress.follow(console, lambda: child.poll() is None)

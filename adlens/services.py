@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -80,6 +84,19 @@ def running(settings: Settings) -> Running | None:
     return found if all(_start_time(found.pids[name]) == found.started[name] for name in AIRFLOW) else None
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """One `adlens up` of this person at a time on this machine, whatever its home: two would pick the same port."""
+    lock = os.open(
+        Path(tempfile.gettempdir()) / f"adlens-up-{os.getuid()}.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600
+    )
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
 def _free_port(wished: int) -> int:
     for port in (wished, 0):
         with socket.socket() as probe:
@@ -131,6 +148,11 @@ def _healthy(address: str) -> bool:
 
 def up(settings: Settings) -> Running:
     """Starts the three and waits until they answer. Raises PrerequisiteError with the log of the one that does not."""
+    with alone():
+        return _up(settings)
+
+
+def _up(settings: Settings) -> Running:
     there = running(settings)
     if there is not None:
         return there
@@ -138,6 +160,7 @@ def up(settings: Settings) -> Running:
     logs = paths.logs(settings)
     logs.mkdir(parents=True, exist_ok=True)
     airflow_home.prepare(settings, logs / "airflow.log")
+    airflow_home.prepare_pools(settings, logs / "airflow.log")
     login, _ = credentials.load(settings)
     ports = {name: _free_port(wished) for name, wished in PORTS.items()}
     environment = service_environment(settings, ports, login)

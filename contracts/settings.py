@@ -54,6 +54,14 @@ class Settings(LandingSettings):
     mlflow_uri: str | None = Field(None, description="MLflow tracking URI; None: SQLite in <home>/mlflow")
     kfp_endpoint: str | None = Field(None, description="KFP API; None: kfp.local on this machine")
     schedule: str = Field("0 2 * * *", description="cron of the daily DAG in time_zone; `none`: runs when asked for")
+    data_slots: int | None = Field(
+        None, gt=0, description="days whose features and groups Airflow makes at once; None: 1 on a local Spark, else 4"
+    )
+    stage_timeout_minutes: int = Field(720, gt=0, description="Airflow ends a task that takes longer")
+    deadline_minutes: int = Field(240, ge=0, description="a daily run that takes longer raises an alert; 0: none does")
+    alert_webhook: str | None = Field(
+        None, description="name of the environment variable that holds a webhook's URL; None: alerts go to the log"
+    )
     bootstrap_samples: int = Field(1000, gt=0, description="paired bootstrap by user in the gate")
     data_seed: int = Field(1, description="seed of the generated landing data")
 

@@ -1,75 +1,47 @@
 """`adlens_daily`: one business day, from its click log to a published model.
 
-    impressions -> quality -> features -> materialise -> release
-                          \\-> groups  ----------------/
+1. `impressions`, then `quality`: the day's log with its labels, audited before others can read it
+2. `features`, then `materialise`: the snapshot S(D), and the online store
+3. `groups`, beside them: the impressions as codes. It needs the snapshot S(D-1) only, so it waits for no `features`.
+4. `release`: the KFP pipeline, that is train, lookup table, gate, publish
 
-    impressions, quality, features, materialise, groups   Spark, by spark-submit and the connection `spark_default`
-    release                                               the KFP pipeline: train, lookup table, gate, publish
+1 to 3 are Spark jobs, by spark-submit and the connection `spark_default`. A run starts two hours after D has ended:
+attribution window and grace.
 
-`groups` of D needs the snapshot S(D-1) only, so it does not wait for `features`, which makes S(D). A run starts two
-hours after D has ended: attribution window and grace (DESIGN, rule 1).
+**Order.** Scheduled and manual runs go one at a time (`max_active_runs=1`): a day reads what the day before it
+published. A backfill has its own bound (`--max-active-runs`), so its days run side by side as far as the pools let
+them: features and groups of several days at once, the log and the release one at a time. No task depends on its own
+past (`depends_on_past`): one refused day would hold up every later one, and a backfill could not run backwards. Any
+order is right all the same. A run first builds the landed days that it needs and nobody has built, and a release looks
+up its champion and parent as of its own day: for a day before the latest run nothing is evaluated or published.
+
+How to run, repair, catch up and backfill: `docs/operations.md`.
 """
 
 from __future__ import annotations
 
-import sys
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from airflow.sdk import DAG
 
-from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG, Param
-from airflow.timetables.interval import CronDataIntervalTimetable
-
-from contracts import settings as adlens_settings
-from contracts import spark_options
-from dags.interval import resolve_day
-
-SETTINGS = adlens_settings.load()
-APPLICATION = Path(__file__).resolve().parent.parent / "spark_jobs" / "__main__.py"
-# A cluster's image holds them.
-JARS = ",".join(map(str, spark_options.jars(SETTINGS))) if spark_options.is_local(SETTINGS) else None
-DAY = "{{ resolve_day(dag_run.conf, logical_date | default(none), time_zone) }}"
-
-
-def _schedule() -> CronDataIntervalTimetable | None:
-    """None where nothing lands by the clock (a laptop's generated or historical days): runs are asked for."""
-    if SETTINGS.schedule == "none":
-        return None
-    return CronDataIntervalTimetable(SETTINGS.schedule, timezone=SETTINGS.time_zone)
-
-
-def _spark(stage: str) -> SparkSubmitOperator:
-    return SparkSubmitOperator(
-        task_id=stage,
-        conn_id="spark_default",
-        name=f"adlens-{stage}",
-        application=str(APPLICATION),
-        application_args=[stage, "--start", DAY],
-        conf=spark_options.options(SETTINGS) | {"spark.log.level": "WARN"},
-        jars=JARS,
-    )
-
+from dags import stages
 
 with DAG(
     "adlens_daily",
     description="One day's click log becomes a published model",
-    schedule=_schedule(),
-    start_date=datetime(1970, 1, 1, tzinfo=UTC),  # Airflow skips the tasks of an older day and calls it a success
+    schedule=stages.timetable(),
+    start_date=stages.EPOCH,
     catchup=False,
-    max_active_runs=1,  # a day reads what the day before it published
-    max_active_tasks=1 if spark_options.is_local(SETTINGS) else 8,  # two Spark drivers would fight for a laptop
-    default_args={"retries": 1, "retry_delay": timedelta(seconds=5), "owner": "ads-ranking"},
-    params={"day": Param(None, type=["null", "string"], description="business day YYYY-MM-DD; empty: the run's date")},
-    user_defined_macros={"resolve_day": resolve_day, "time_zone": SETTINGS.time_zone},
+    max_active_runs=1,
+    max_active_tasks=1 if stages.LOCAL else 16,  # two Spark drivers would fight for a laptop
+    default_args=stages.COMMON,
+    params={"day": stages.day_param()} | stages.stage_params(),
+    user_defined_macros=stages.MACROS,
+    deadline=stages.deadline(),
     doc_md=__doc__,
     tags=["adlens"],
 ) as dag:
-    impressions, quality, features = _spark("impressions"), _spark("quality"), _spark("features")
-    materialise, groups = _spark("materialise"), _spark("groups")
-    release = BashOperator(
-        task_id="release", bash_command=f"{sys.executable} -m components run --day {DAY}", append_env=True
-    )
+    impressions, quality, features = stages.spark("impressions"), stages.spark("quality"), stages.spark("features")
+    materialise, groups = stages.spark("materialise"), stages.spark("groups")
+    release = stages.release(stages.released(stages.DAY))
     impressions >> quality >> [features, groups]
     features >> materialise >> release
     groups >> release

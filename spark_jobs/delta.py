@@ -20,6 +20,7 @@ from contracts import paths
 from contracts.errors import DamagedArtifact, MissingArtifact
 from contracts.settings import Settings
 from contracts.tables import STAGED, TABLES, Table, declared
+from spark_jobs.conflicts import persevere
 
 # table -> constraint's name -> SQL. Delta refuses a commit that breaks one.
 CHECKS: dict[str, dict[str, str]] = {
@@ -124,17 +125,21 @@ def write_days(
     table = declaration(name, settings)
     frame = _conformed(table, frame)
     where = address(settings, name, staged)
-    _create(spark, settings, table, where, staged)
-    present = sorted(built_days(settings, name, staged) & set(days))
-    wider = not _columns(table) <= _stored_columns(where)  # features built since: the rows of every day are others
-    if present and not wider:
-        there = _narrowed(read(spark, settings, name, present, staged), table)
-        changed = _compared(frame, there, where, days, kept)
-    elif kept and not present and frame.isEmpty():
-        changed = []
-    else:
-        changed = list(days)  # nothing is there to compare with: one pass
-        _overwrite(frame, where, days, wider)
+    persevere(lambda: _create(spark, settings, table, where, staged), name)
+
+    def replace() -> tuple[list[str], list[str]]:
+        """The days that were written, and those that had rows before."""
+        present = sorted(built_days(settings, name, staged) & set(days))
+        wider = not _columns(table) <= _stored_columns(where)  # features built since: the rows of every day are others
+        if present and not wider:
+            there = _narrowed(read(spark, settings, name, present, staged), table)
+            return _compared(frame, there, where, days, kept), present
+        if kept and not present and frame.isEmpty():
+            return [], present
+        _overwrite(frame, where, days, wider)  # nothing to compare with: one pass
+        return list(days), present
+
+    changed, present = persevere(replace, name)
     by_day = row_counts(settings, name, days, staged)
     changed = [day for day in changed if day in by_day or day in present]
     return WriteResult(sum(by_day.values()), version(settings, name, staged), changed, by_day)

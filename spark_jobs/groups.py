@@ -153,11 +153,7 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     later = Days(days.end, days.end + timedelta(days=lookback(built(settings)))).texts()
     later = sorted(set(later) & delta.built_days(settings, "ad_groups"))
     touched = stale + wanted + later
-    with ExitStack() as until:
-        made = sources(spark, settings, touched, until)
-        write = [*stale, *days.texts(), *later]
-        of_ads = delta.write_days(spark, settings, "ad_groups", groups(made, "ad", settings), write)
-        of_users = delta.write_days(spark, settings, "user_groups", groups(made, "user", settings), write)
+    of_ads, of_users = write(spark, settings, touched, [*stale, *days.texts(), *later])
     rows_in = sum(delta.row_counts(settings, "impressions", touched).values())
     fill = rows_in / of_ads.rows / settings.ad_group_size
     return StageReport(
@@ -170,6 +166,17 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
         counts={"ad_groups": of_ads.rows, "user_groups": of_users.rows},
         remarks=[*remarks, f"ad groups are {fill:.0%} full: {rows_in / of_ads.rows:.1f} impressions share a picture"],
     )
+
+
+def write(
+    spark: SparkSession, settings: Settings, wanted: list[str], days: list[str]
+) -> tuple[delta.WriteResult, delta.WriteResult]:
+    """`ad_groups` and `user_groups` of `days` made equal to the groups of `wanted`, those of them that form any."""
+    with ExitStack() as until:
+        made = sources(spark, settings, wanted, until)
+        of_ads = delta.write_days(spark, settings, "ad_groups", groups(made, "ad", settings), days)
+        of_users = delta.write_days(spark, settings, "user_groups", groups(made, "user", settings), days)
+    return of_ads, of_users
 
 
 def _days_with_snapshot(settings: Settings, days: Days) -> tuple[list[str], list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -17,15 +19,20 @@ def days_to_rebuild(spark: SparkSession, settings: Settings, days: Days) -> list
     of `lateness_days` days of the log and of the groups.
     """
     reach = days.widened(before=settings.lateness_days)
+    return differing(spark, settings, [day for day in reach.texts() if day < days.texts()[0]])
+
+
+def differing(spark: SparkSession, settings: Settings, days: Sequence[str]) -> list[str]:
+    """Those of `days` that have groups, and these hold another label than the log. Cost: one pass over two columns."""
     grouped = delta.built_days(settings, "ad_groups")
-    before = [day for day in reach.texts() if day < days.texts()[0] and day in grouped]
-    if not before:
+    some = [day for day in days if day in grouped]
+    if not some:
         return []
-    log = delta.read(spark, settings, "impressions", before).select("day", "impression_id", "label")
-    rows = delta.read(spark, settings, "ad_groups", before).select("day", F.explode("impressions").alias("row"))
+    log = delta.read(spark, settings, "impressions", some).select("day", "impression_id", "label")
+    rows = delta.read(spark, settings, "ad_groups", some).select("day", F.explode("impressions").alias("row"))
     groups = rows.select("day", "row.impression_id", "row.label")
     now, then = _sums(log), _sums(groups)
-    return [day for day in before if now.get(day) != then.get(day)]
+    return [day for day in some if now.get(day) != then.get(day)]
 
 
 def _sums(labels: DataFrame) -> dict[str, delta.Fingerprint]:

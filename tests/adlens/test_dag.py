@@ -1,101 +1,192 @@
-"""The daily DAG as Airflow itself reads it, and the one rule for which day a run is about."""
+"""The DAGs as Airflow itself reads them: tasks, order, pools, params, outlets, retries."""
 
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from pathlib import Path
 
 import pytest
 
 from adlens import airflow_home
-from contracts.errors import InputError
+from contracts import pools
 from contracts.settings import Settings
-from dags.interval import resolve_day
+from contracts.tables import declared
 
 _READ = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.exceptions import AirflowSkipException
+from airflow.serialization.serialized_objects import DagSerialization
+from dags import stages
+
+def taken(dag, values):
+    try:
+        DagSerialization.from_dict(DagSerialization.to_dict(dag)).params.deep_merge(values).validate()
+        return True
+    except ValueError:
+        return False
+
+def skipped(task, values):
+    try:
+        stages.turn({"task": task, "params": {**dag.params.dump(), **values}})
+    except AirflowSkipException as said:
+        return str(said)
+
 bag = DagBag(sys.argv[1])
-dag = bag.dags.get("adlens_daily")
+dag = bag.dags["adlens_daily"]
+groups = dag.get_task("groups")
 print(json.dumps({
-    "errors": {k: v[-300:] for k, v in bag.import_errors.items()}, "ids": sorted(bag.dags),
-    "tasks": {t.task_id: [type(t).__name__, t.retries, sorted(t.downstream_task_ids)] for t in dag.tasks},
-    "catchup": dag.catchup, "runs": dag.max_active_runs,
-    "interval": [str(x) for x in (dag.timetable.infer_manual_data_interval(run_after=__import__("pendulum").datetime(
-        2026, 2, 3, 2)))] if sys.argv[2] == "cron" else None,
-    "arguments": dag.get_task("quality").application_args, "conn": dag.get_task("quality")._conn_id,
-}))
+    "errors": {k: v[-300:] for k, v in bag.import_errors.items()},
+    "dags": {d.dag_id: {
+        "tasks": {t.task_id: [t.task_type, t.pool, sorted(t.downstream_task_ids)] for t in d.tasks},
+        "params": {name: d.params.get_param(name).schema for name in d.params}, "runs": d.max_active_runs,
+        "catchup": d.catchup, "timetable": type(d.timetable).__name__, "doc": bool(d.doc_md),
+        "past": any(t.depends_on_past for t in d.tasks), "deadline": bool(d.deadline),
+        "serialized": DagSerialization.from_dict(DagSerialization.to_dict(d)).dag_id,
+    } for d in bag.dags.values()},
+    "daily": {t.task_id: {
+        "retries": t.retries, "backoff": t.retry_exponential_backoff, "policy": type(t.retry_policy).__name__,
+        "timeout": t.execution_timeout.total_seconds(), "rule": t.trigger_rule, "doc": bool(t.doc_md),
+        "outlets": [one.name for one in t.outlets], "slots": t.pool_slots,
+    } for t in dag.tasks},
+    "arguments": {name: bag.dags[d].get_task(name).application_args for d, name in (
+        ("adlens_daily", "quality"), ("adlens_daily", "groups"), ("adlens_rebuild", "rebuild"),
+        ("adlens_maintenance", "maintain"))},
+    "taken": [taken(dag, values) for values in json.loads(sys.argv[2])],
+    "skipped": [skipped(groups, values) for values in json.loads(sys.argv[3])],
+}, default=str))
 """
+GOOD = [
+    {}, {"day": "2026-02-03"}, {"first_stage": "features", "last_stage": "groups"}, {"dry_run": True},
+]  # fmt: skip
+BAD = [{"day": "3 Feb"}, {"day": 20260203}, {"first_stage": "training"}, {"last_stage": None}, {"dry_run": "perhaps"}]
+TURNS = [
+    {},
+    {"first_stage": "groups", "last_stage": "groups"},
+    {"first_stage": "release"},
+    {"last_stage": "quality"},
+    {"dry_run": True},
+]
 
 
-def read_dag(home, schedule: str) -> dict:
-    settings = Settings(home=home)
-    environment = airflow_home.environment(settings) | {"ADLENS_SCHEDULE": schedule}
-    dags = environment["AIRFLOW__CORE__DAGS_FOLDER"]
-    kind = "none" if schedule == "none" else "cron"
+def read_dags(home: Path, **chosen: str) -> dict:
+    environment = airflow_home.environment(Settings(home=home))
+    environment |= {f"ADLENS_{name.upper()}": text for name, text in chosen.items()}
+    words = [environment["AIRFLOW__CORE__DAGS_FOLDER"], json.dumps(GOOD + BAD), json.dumps(TURNS)]
     done = subprocess.run(
-        [sys.executable, "-c", _READ, dags, kind], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", _READ, *words], env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
-def dag(tmp_path_factory):
-    return read_dag(tmp_path_factory.mktemp("home"), "0 2 * * *")
+def laptop(tmp_path_factory):
+    return read_dags(tmp_path_factory.mktemp("home"))
 
 
-def test_it_imports_and_is_the_only_one(dag):
-    assert dag["errors"] == {} and dag["ids"] == ["adlens_daily"]
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    return read_dags(tmp_path_factory.mktemp("home"), spark_master="k8s://https://host", schedule="0 3 * * *")
 
 
-def test_tasks_and_order(dag):
+def test_the_four_import_serialize_and_say_what_they_are(laptop):
+    assert laptop["errors"] == {}
+    assert sorted(laptop["dags"]) == ["adlens_backfill", "adlens_daily", "adlens_maintenance", "adlens_rebuild"]
+    assert all(dag["serialized"] == name and dag["doc"] for name, dag in laptop["dags"].items())
+
+
+def test_tasks_and_order_of_the_daily_one(laptop):
     spark = "SparkSubmitOperator"
-    assert dag["tasks"] == {
-        "impressions": [spark, 1, ["quality"]],
-        "quality": [spark, 1, ["features", "groups"]],
-        "features": [spark, 1, ["materialise"]],
-        "materialise": [spark, 1, ["release"]],
-        "groups": [spark, 1, ["release"]],
-        "release": ["BashOperator", 1, []],
+    assert {name: [kind, down] for name, (kind, _, down) in laptop["dags"]["adlens_daily"]["tasks"].items()} == {
+        "impressions": [spark, ["quality"]],
+        "quality": [spark, ["features", "groups"]],
+        "features": [spark, ["materialise"]],
+        "materialise": [spark, ["release"]],
+        "groups": [spark, ["release"]],
+        "release": ["BashOperator", []],
     }
-    assert dag["conn"] == "spark_default" and dag["arguments"][:2] == ["quality", "--start"]
+    assert laptop["arguments"]["quality"][:2] == ["quality", "--start"] and len(laptop["arguments"]["quality"]) == 3
+    assert laptop["arguments"]["groups"][-1] == "--catch-up"
 
 
-def test_one_run_at_a_time_and_no_catchup(dag):
-    assert dag["catchup"] is False and dag["runs"] == 1
+def test_the_others_call_their_stages(laptop):
+    words = [word for word in laptop["arguments"]["rebuild"] if not word.startswith("{{")]
+    assert words == ["rebuild", "--start", "--end", "--most"]
+    assert laptop["arguments"]["maintain"][:2] == ["maintain", "--start"]
+    tasks = laptop["dags"]["adlens_backfill"]["tasks"]
+    assert tasks["days"][2] == sorted(("impressions", "quality", "features", "groups"))
 
 
-def test_a_scheduled_run_starts_after_window_and_grace_and_names_the_day_before(dag):
-    start, end = (datetime.fromisoformat(text) for text in dag["interval"])
-    assert (start, end) == (datetime(2026, 2, 2, 2, tzinfo=UTC), datetime(2026, 2, 3, 2, tzinfo=UTC))
-    assert resolve_day({}, start, "UTC") == "2026-02-02"  # a scheduled run's logical date is its interval's start
-    settings = Settings()
-    assert settings.schedule == f"0 {(settings.attribution_window_minutes + settings.grace_minutes) // 60} * * *"
+def test_a_failed_task_is_tried_again_with_back_off_and_ends_in_time(laptop):
+    for name, task in laptop["daily"].items():
+        assert (task["retries"], task["backoff"], task["policy"]) == (2, 3, "ByExitCode"), name
+        assert (
+            task["timeout"] == Settings().stage_timeout_minutes * 60 and task["doc"] and task["rule"] == "none_failed"
+        )
 
 
-SHANGHAI = "Asia/Shanghai"
+def test_one_day_at_a_time_in_any_order(laptop, cluster):
+    for read in (laptop, cluster):
+        daily = read["dags"]["adlens_daily"]
+        assert daily["runs"] == 1 and not daily["catchup"] and not daily["past"] and daily["deadline"]
+
+
+def test_runs_are_asked_for_on_a_laptop_and_go_by_the_clock_elsewhere(laptop, cluster):
+    names = ("adlens_daily", "adlens_maintenance", "adlens_rebuild")
+    assert {laptop["dags"][name]["timetable"] for name in names} == {"OnRequest"}
+    assert {cluster["dags"][name]["timetable"] for name in names} == {"CronDataIntervalTimetable"}
+    for read in (laptop, cluster):
+        assert read["dags"]["adlens_backfill"]["timetable"] == "NullTimetable"
+
+
+def test_places(laptop, cluster):
+    on_cluster = {name: pool for name, (_, pool, _) in cluster["dags"]["adlens_daily"]["tasks"].items()}
+    assert on_cluster == {
+        "impressions": "adlens_log", "quality": "adlens_log", "features": "adlens_data", "groups": "adlens_data",
+        "materialise": "adlens_release", "release": "adlens_release",
+    }  # fmt: skip
+    assert {task[1] for dag in laptop["dags"].values() for name, task in dag["tasks"].items() if name != "days"} == {
+        "adlens_data"
+    }
+    assert {task["slots"] for task in laptop["daily"].values()} == {1}
 
 
 @pytest.mark.parametrize(
-    "conf, logical_date, zone, day",
+    "settings, sizes, quality",
     [
-        ({"day": "2026-02-03"}, None, "UTC", "2026-02-03"),  # manual, through the API
-        ({"day": "2026-02-03"}, datetime(2020, 1, 1, tzinfo=UTC), "UTC", "2026-02-03"),
-        ({"day": None}, datetime(2026, 2, 3, tzinfo=UTC), "UTC", "2026-02-03"),  # airflow dags test ... 2026-02-03
-        (None, datetime(2026, 2, 3, tzinfo=UTC), SHANGHAI, "2026-02-03"),
-        (None, datetime(2026, 2, 3, tzinfo=UTC), "America/New_York", "2026-02-03"),
-        (None, datetime(2026, 2, 3, 2, tzinfo=ZoneInfo(SHANGHAI)), SHANGHAI, "2026-02-03"),  # scheduled, 18:00 UTC
-        (None, datetime(2026, 2, 3, 2, tzinfo=ZoneInfo("America/New_York")), "America/New_York", "2026-02-03"),
+        (Settings(), (1, 1, 1), ("adlens_data", 1)),
+        (Settings(data_slots=3), (1, 3, 1), ("adlens_data", 3)),  # alone on the one machine: it takes all of the slots
+        (Settings(spark_master="k8s://https://host"), (1, 4, 1), ("adlens_log", 1)),
     ],
 )
-def test_which_day(conf, logical_date, zone, day):
-    assert resolve_day(conf, logical_date, zone) == day
+def test_pools(settings, sizes, quality):
+    declared = pools.declared(settings)
+    assert tuple(declared[f"adlens_{kind}"]["slots"] for kind in ("log", "data", "release")) == sizes
+    assert tuple(pools.place(settings, "log").values()) == quality
+    assert pools.place(settings, "data")["pool_slots"] == 1
 
 
-def test_a_run_without_any_day_is_refused():
-    with pytest.raises(InputError, match="no logical date"):
-        resolve_day({}, None, "UTC")
-    with pytest.raises(InputError, match="YYYY-MM-DD"):
-        resolve_day({"day": "3 Feb"}, None, "UTC")
+def test_every_table_is_the_outlet_of_one_task(laptop):
+    found = [name for task in laptop["daily"].values() for name in task["outlets"]]
+    assert len(found) == len(set(found))
+    mine = {name for name, table in declared(Settings()).items() if name in found}
+    assert {"impressions", "clicks", "ads", "user_features", "ad_features", "ad_groups", "user_groups"} <= mine
+    assert set(laptop["daily"]["groups"]["outlets"]) == {"ad_groups", "user_groups"}
+    assert laptop["daily"]["impressions"]["outlets"] == []  # what it writes is read only after the audit
+    assert "publication_log" in laptop["daily"]["release"]["outlets"]
+
+
+def test_params_are_typed_and_checked(laptop):
+    assert laptop["taken"] == [True] * len(GOOD) + [False] * len(BAD)
+    for dag in laptop["dags"].values():
+        for name, schema in dag["params"].items():
+            assert schema["type"] and schema["title"], name
+
+
+def test_range_of_stages_and_dry_run(laptop):
+    whole, alone, after, before, dry = laptop["skipped"]
+    assert whole is None and alone is None
+    assert after == "groups is not between release and release"
+    assert before == "groups is not between impressions and quality"
+    assert dry.startswith("dry run; would run: python -m spark_jobs groups --start ")

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import subprocess
+import threading
 
 import pytest
 from starlette.testclient import TestClient
@@ -68,3 +69,19 @@ def test_what_up_started_is_found_and_ended(tmp_path):
 
 def test_down_without_up_does_nothing(tmp_path):
     assert services.down(Settings(home=tmp_path)) == []
+
+
+def test_a_second_up_waits_until_the_first_has_its_ports():
+    order = []
+
+    def second():
+        with services.alone():
+            order.append("second")
+
+    waiting = threading.Thread(target=second)
+    with services.alone():
+        waiting.start()
+        waiting.join(timeout=0.3)
+        order.append("first")
+    waiting.join(timeout=10)
+    assert order == ["first", "second"]

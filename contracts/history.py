@@ -15,6 +15,9 @@ REACH = {"impressions": 7, "ad_features": 1, "ad_groups": 0}
 STAGES = {"impressions": ("impressions", "quality"), "ad_features": ("features",), "ad_groups": ("groups",)}
 
 
+CATCHES_UP = {"impressions": ("impressions", "quality"), "groups": ("features", "groups")}  # stage -> whose passes
+
+
 @dataclass(frozen=True)
 class Pass:
     """One call of a job over [start, end)."""
@@ -38,9 +41,7 @@ def built_days(settings: Settings, table: str) -> set[date]:
     return {date.fromisoformat(str(part["day"])) for part in DeltaTable(where).partitions()}
 
 
-def wanted_days(
-    settings: Settings, table: str, first: date, day: date, landed: Sequence[date] | None
-) -> list[date]:
+def wanted_days(settings: Settings, table: str, first: date, day: date, landed: Sequence[date] | None) -> list[date]:
     """The landed days before `day` of which run `day` needs the table. `landed` None: every day from `first`."""
     start = max(first, day - timedelta(days=settings.window_days + REACH[table]))
     if table == "ad_groups" and start == first:
@@ -68,3 +69,12 @@ def passes(settings: Settings, first: date, day: date, landed: Sequence[date] | 
         days = [one for one in wanted_days(settings, table, first, day, landed) if one not in built]
         plan += [Pass(stage, start, end) for stage in stages for start, end in ranges(days)]
     return plan
+
+
+def left_to(stage: str, settings: Settings, day: date, landed: Sequence[date]) -> list[Pass]:
+    """The part of the history before `day` that its run of `stage` builds first, so that days can be run in any order.
+
+    The log's part stays with the log's stage, which runs alone; snapshots and groups follow from the published log.
+    """
+    wanted = CATCHES_UP[stage]
+    return [step for step in passes(settings, min(landed, default=day), day, landed) if step.stage in wanted]

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from adlens.history import Pass, passes, ranges, wanted_days
+from contracts.history import Pass, passes, ranges, wanted_days
 from contracts.settings import Settings
 
 

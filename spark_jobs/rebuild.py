@@ -1,0 +1,41 @@
+"""Groups of any earlier days whose labels late clicks have changed, a bounded number of days a run."""
+
+from __future__ import annotations
+
+import time
+
+from pyspark.sql import SparkSession
+
+from contracts.days import Days
+from contracts.report import StageReport
+from contracts.settings import Settings
+from spark_jobs import delta, groups, relabelled
+
+STAGE = "4-rebuild"
+
+
+def run(spark: SparkSession, settings: Settings, days: Days, most: int = 4) -> StageReport:
+    """Write the groups of the earliest `most` days of the interval that differ from the log in a label.
+
+    Cost: one pass over the labels of the interval, and of each day that is written what `groups` costs.
+    """
+    began = time.monotonic()
+    stale = relabelled.differing(spark, settings, days.texts())
+    chosen, left = stale[:most], stale[most:]
+    remarks = []
+    written: tuple[delta.WriteResult, ...] = ()
+    if chosen:
+        written = groups.write(spark, settings, chosen, chosen)
+        remarks.append(f"groups of {', '.join(chosen)} written again: late clicks changed labels")
+    if left:
+        remarks.append(f"left for the next run: {', '.join(left)}")
+    return StageReport(
+        stage=STAGE,
+        day=days.texts()[-1],
+        seconds=time.monotonic() - began,
+        rows_in=sum(delta.row_counts(settings, "impressions", chosen).values()) if chosen else 0,
+        rows_out=sum(one.rows for one in written),
+        versions=dict(zip(("ad_groups", "user_groups"), (one.version for one in written), strict=False)),
+        counts={"differing_days": len(stale), "written_days": len(chosen)},
+        remarks=remarks or ["every group holds the labels of the log"],
+    )
