@@ -1,6 +1,7 @@
-"""Well-formed or not, copy or not: the rules for each landing file.
+"""Well-formed or not, copy or not: each landing file against its declared rules (contracts/rules.py) and its key.
 
 Every function returns the frame it was given with `_reason` (null: the row stays) and `_copy` (true: dropped, counted).
+A released row names in `_waived` the reason that shall not count against it.
 """
 
 from __future__ import annotations
@@ -10,18 +11,15 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from contracts.tables import BEHAVIOUR_KINDS, LANDING
-from spark_jobs.landing_reader import REASON, first_reason, required
+from contracts.rules import Suite
+from contracts.settings import LandingSettings
+from contracts.tables import LANDING
+from spark_jobs import predicates
+from spark_jobs.landing_reader import REASON, WAIVED, first_reason, required
 
 COPY = "_copy"
-OTHER_DAY = "shown_at is not in the folder's business day"
 UNKNOWN_AD = "ad is in neither the day's catalogue nor the day before's"
 SAME_ID = "another row has the same id and came first"
-
-
-def business_day(column: str, time_zone: str) -> F.Column:
-    """The day, as text, in which a UTC time lies."""
-    return F.date_format(F.from_utc_timestamp(column, time_zone), "yyyy-MM-dd")
 
 
 def kept(frame: DataFrame, source: str) -> DataFrame:
@@ -29,13 +27,9 @@ def kept(frame: DataFrame, source: str) -> DataFrame:
     return frame.where(F.col(REASON).isNull() & ~F.col(COPY)).select("day", *(c.name for c in LANDING[source]))
 
 
-def impressions(frame: DataFrame, ads: DataFrame, time_zone: str) -> DataFrame:
+def impressions(frame: DataFrame, ads: DataFrame, suite: Suite, settings: LandingSettings) -> DataFrame:
     """Of equal ids in a day the earliest stays; then the ad must be known. `ads`: catalogues, the day before too."""
-    frame = _judged(
-        frame,
-        "impressions",
-        (business_day("shown_at", time_zone) != F.col("day"), OTHER_DAY),
-    )
+    frame = _judged(frame, suite, settings)
     frame = _unique(frame, ("impression_id",), ("shown_at", "user_id", "ad_id", "position", "query"), SAME_ID)
     following = F.date_format(F.date_add(F.to_date("day"), 1), "yyyy-MM-dd").alias("day")
     known = ads.select("day", "ad_id").union(ads.select(following, "ad_id")).distinct().withColumn("_known", F.lit(1))
@@ -44,25 +38,28 @@ def impressions(frame: DataFrame, ads: DataFrame, time_zone: str) -> DataFrame:
     return frame.withColumn(REASON, F.when(unknown, F.lit(UNKNOWN_AD)).otherwise(F.col(REASON))).drop("_known")
 
 
-def clicks(frame: DataFrame) -> DataFrame:
+def clicks(frame: DataFrame, suite: Suite, settings: LandingSettings) -> DataFrame:
     """The same click logged twice counts once, from when it first landed."""
-    return _unique(_judged(frame, "clicks"), ("impression_id", "clicked_at"), ("landed_at",), None)
+    return _unique(_judged(frame, suite, settings), ("impression_id", "clicked_at"), ("landed_at",), None)
 
 
-def behaviours(frame: DataFrame) -> DataFrame:
-    kinds = ", ".join(BEHAVIOUR_KINDS)
-    frame = _judged(frame, "behaviours", (~F.col("kind").isin(*BEHAVIOUR_KINDS), f"kind is none of {kinds}"))
-    return _unique(frame, ("user_id", "ad_id", "kind", "at"), (), None)
+def behaviours(frame: DataFrame, suite: Suite, settings: LandingSettings) -> DataFrame:
+    return _unique(_judged(frame, suite, settings), ("user_id", "ad_id", "kind", "at"), (), None)
 
 
-def entities(frame: DataFrame, source: str, key: str) -> DataFrame:
+def entities(frame: DataFrame, suite: Suite, settings: LandingSettings, key: str) -> DataFrame:
     """Ads or users: one row an id; which of two different rows stays depends on their content only."""
-    rest = [one.name for one in LANDING[source] if one.name != key]
-    return _unique(_judged(frame, source), (key,), rest, SAME_ID)
+    rest = [one.name for one in LANDING[suite.table] if one.name != key]
+    return _unique(_judged(frame, suite, settings), (key,), rest, SAME_ID)
 
 
-def _judged(frame: DataFrame, source: str, *rules: tuple[F.Column, str]) -> DataFrame:
-    return frame.withColumn(REASON, F.coalesce(F.col(REASON), first_reason(*required(source), *rules)))
+def _judged(frame: DataFrame, suite: Suite, settings: LandingSettings) -> DataFrame:
+    predicates.check_sql(frame, suite, "quarantine")
+    declared = []
+    for rule in suite.landed():
+        waived = F.col(WAIVED).eqNullSafe(F.lit(rule.words))
+        declared.append((predicates.broken(rule, settings) & ~waived, rule.words))
+    return frame.withColumn(REASON, F.coalesce(F.col(REASON), first_reason(*required(suite.table), *declared)))
 
 
 def _unique(frame: DataFrame, key: Sequence[str], rest: Sequence[str], other: str | None) -> DataFrame:

@@ -14,12 +14,12 @@ from functools import partial
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from contracts import paths
+from contracts import paths, rules
 from contracts.days import Days
 from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import LANDING, TABLES
-from spark_jobs import cleaning, delta, labels, landing_reader, pictures, quarantine
+from spark_jobs import cleaning, delta, labels, landing_reader, pictures, quarantine, released
 from spark_jobs.cleaning import COPY, kept
 
 CLICK_COLUMNS = ("impression_id", "clicked_at", "landed_at")
@@ -96,20 +96,21 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
 def _cleaned(spark: SparkSession, settings: Settings, days: list[str]) -> dict[str, DataFrame]:
     """Landing file -> its rows, judged (columns `_reason`, `_copy`)."""
     landing = settings.landing_path
-    raw = {name: landing_reader.read(spark, landing, name, days) for name in LANDING}
-    ads = cleaning.entities(raw["ads"], "ads", "ad_id")
+    suites = rules.load(landing)
+    raw = {name: released.read(spark, settings, name, days) for name in LANDING}
+    ads = cleaning.entities(raw["ads"], suites["ads"], settings, "ad_id")
     catalogue = kept(ads, "ads")
     before = landing_reader.day_before(days[0])
     if before >= landing_reader.landed_days(landing)[0] and (landing / f"day={before}").is_dir():
         landing_reader.check_file(landing_reader.find_file(landing, before, "ads"), "ads")
-        old = cleaning.entities(landing_reader.read(spark, landing, "ads", [before]), "ads", "ad_id")
+        old = cleaning.entities(released.read(spark, settings, "ads", [before]), suites["ads"], settings, "ad_id")
         catalogue = catalogue.unionByName(kept(old, "ads"))
     return {
-        "impressions": cleaning.impressions(raw["impressions"], catalogue, settings.time_zone),
-        "clicks": cleaning.clicks(raw["clicks"]),
-        "behaviours": cleaning.behaviours(raw["behaviours"]),
+        "impressions": cleaning.impressions(raw["impressions"], catalogue, suites["impressions"], settings),
+        "clicks": cleaning.clicks(raw["clicks"], suites["clicks"], settings),
+        "behaviours": cleaning.behaviours(raw["behaviours"], suites["behaviours"], settings),
         "ads": ads,
-        "users": cleaning.entities(raw["users"], "users", "user_id"),
+        "users": cleaning.entities(raw["users"], suites["users"], settings, "user_id"),
     }
 
 
@@ -138,8 +139,9 @@ def _clicks(spark: SparkSession, settings: Settings, s: Scope, own: DataFrame) -
     if ingested:
         parts.append(shaped(delta.read(spark, settings, "clicks", ingested, staged=True), False))
     if s.early:
-        raw = landing_reader.read(spark, settings.landing_path, "clicks", s.early)
-        parts.append(shaped(kept(cleaning.clicks(raw), "clicks"), True))
+        suite = rules.load(settings.landing_path)["clicks"]
+        raw = released.read(spark, settings, "clicks", s.early)
+        parts.append(shaped(kept(cleaning.clicks(raw, suite, settings), "clicks"), True))
     frame = parts[0]
     for part in parts[1:]:
         frame = frame.unionByName(part)
