@@ -1,8 +1,9 @@
 """What a row and a day of each landing table must be: one declaration a table, `suites/<table>.yaml`, that people edit.
 
-A row rule of level `quarantine` becomes a Spark predicate of stage 1 and the same test in `landing check`; one of level
-`stop` or `warn` is counted on the staged rows. A day rule bounds a figure. A landing folder may hold `suites/<table>.yaml`
-files of its own: a rule there replaces the packaged one of the same name, or is added. docs/quality.md tells more.
+A row rule of level `quarantine` becomes a Spark predicate of stage 1 and the same test in `landing check`; one of
+level `stop` or `warn` is counted on the staged rows. A day rule bounds a figure. A landing folder may hold files
+`suites/<table>.yaml` of its own: a rule there replaces the packaged one of the same name, or is added. docs/quality.md
+tells more.
 
 What keys and joins rely on is not declared here and cannot be switched off: form, nulls in columns that may hold none,
 unique ids, known ads, and which click belongs to which impression.
@@ -168,7 +169,16 @@ class Sql(RowRule):
 
 
 AnyRule = (
-    OneOf | NotNull | Between | InFolderDay | NotAfterFolderDay | NotLongBefore | NotBefore | Unique | ClickInWindow | Sql
+    OneOf
+    | NotNull
+    | Between
+    | InFolderDay
+    | NotAfterFolderDay
+    | NotLongBefore
+    | NotBefore
+    | Unique
+    | ClickInWindow
+    | Sql
 )
 _ROW: TypeAdapter[AnyRule] = TypeAdapter(Annotated[AnyRule, Field(discriminator="holds")])
 _COUNTED = (Unique, ClickInWindow)  # no property of a landed row alone
@@ -176,8 +186,8 @@ _COUNTED = (Unique, ClickInWindow)  # no property of a landed row alone
 
 class Bound(_Strict):
     """A bound on a figure: the first of these that is there. `setting`: the landing folder's own, if it has one.
-    `trailing_times`: so many times the trailing week's mean. `trailing_spread`: the mean and so many standard deviations
-    (of days) beyond it, `spread_at_least` at the least. `value`: a constant."""
+    `trailing_times`: so many times the trailing week's mean. `trailing_spread`: the mean and so many standard
+    deviations (of days) beyond it, `spread_at_least` at the least. `value`: a constant."""
 
     setting: str | None = None
     trailing_times: float | None = Field(None, gt=0)
@@ -252,7 +262,9 @@ def load(landing: Path | None = None) -> dict[str, Suite]:
     names = [rule.name for suite in suites.values() for rule in (*suite.rows, *suite.day)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SettingsError(f"the suites of two tables, or rows and day of one, both hold {', '.join(twice)}; rename one")
+        raise SettingsError(
+            f"the suites of two tables, or rows and day of one, both hold {', '.join(twice)}; rename one"
+        )
     return suites
 
 
@@ -292,7 +304,9 @@ def _row_rule(path: Path, table: str, entry: object) -> AnyRule:
         if name not in there:
             raise SettingsError(f"{where}there is no column {name} in {table}; there are {', '.join(there)}")
         if there[name] not in rule.types():
-            raise SettingsError(f"{where}column {name} is {there[name]}; `{rule.holds}` wants {' or '.join(rule.types())}")
+            raise SettingsError(
+                f"{where}column {name} is {there[name]}; `{rule.holds}` wants {' or '.join(rule.types())}"
+            )
     if isinstance(rule, Between) and rule.at_least is None and rule.at_most is None:
         raise SettingsError(f"{where}`between` wants at_least, at_most or both")
     return rule

@@ -123,7 +123,7 @@ _ALL = (
     ),
     Table(
         "released",
-        "adlens.quarantine",
+        "spark_jobs.release_rows",
         ("day", "source", "id"),
         (
             FOLDER,
@@ -132,7 +132,7 @@ _ALL = (
             Column("row", "string", "the row that stage 1 takes in the place of the original, as JSON", nullable=False),
             Column("original", "string", "the quarantined row, as it landed", nullable=False),
             Column("reason", "string", "why it had been set aside", nullable=False),
-            Column("waived", "string", "the declared rule, in words, that does not count for it; null: every rule does"),
+            Column("waived", "string", "the declared rule, in words, that does not count for it"),
             Column("because", "string", "what the person who released it said", nullable=False),
         ),
     ),
@@ -143,7 +143,7 @@ _ALL = (
         (
             DAY,
             Column("table", "string", "the table whose suite bounds it", nullable=False),
-            Column("figure", "string", "see contracts.rules.FIGURES; broken_<rule>: rows that break it", nullable=False),
+            Column("figure", "string", "of contracts.rules.FIGURES, or broken_<rule>: rows", nullable=False),
             Column("value", "double", "null where it cannot be told"),
             Column("base", "double", "what a share is a share of; a trailing mean weighs the days by it"),
             Column("lower", "double", "the highest lower bound of the figure's rules"),

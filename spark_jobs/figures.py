@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import timedelta
 
 from contracts import rules
 from contracts.days import day_start, parse_day
 from contracts.settings import LandingSettings
 from spark_jobs import cleaning, labels
 from spark_jobs.groups import AD_GROUP
-from spark_jobs.measures import BUCKETS, Counts, aside
+from spark_jobs.measures import BUCKETS, aside
 
 TRAILING_DAYS = 7
 MIN_TRAILING = 3  # fewer days before: no bound from them (the first days of a history have nothing to be compared to)
@@ -106,9 +106,7 @@ def relabelled(known: Mapping[str, Figure], counts: Mapping[tuple[str, int], int
     return {**known, "ctr": replace(known["ctr"], value=clicked / rows)}
 
 
-def judged(
-    known: Known, days: Sequence[str], suites: Mapping[str, rules.Suite], settings: LandingSettings
-) -> Known:
+def judged(known: Known, days: Sequence[str], suites: Mapping[str, rules.Suite], settings: LandingSettings) -> Known:
     """`days` of `known`, with their drifts, bounds, levels and verdicts. The days before them are those that count."""
     known = dict(known)
     for day in sorted(days):  # a drift's bound needs the drifts of the days before it
@@ -149,7 +147,7 @@ def bound_of(rule: rules.DayRule, trailing: Sequence[Figure], settings: LandingS
 
 
 def stability_index(day: Sequence[float], before: Sequence[float]) -> float:
-    """Population stability index of two histograms: sum of (p - q) ln(p / q) over the shares; 0 where they are equal."""
+    """Population stability index of two histograms: sum of (p - q) ln(p / q) over the shares; 0 where equal."""
     p, q = ([max(n / sum(counts), _EMPTY) for n in counts] for counts in (day, before))
     return sum((a - b) * math.log(a / b) for a, b in zip(p, q, strict=True))
 
@@ -167,7 +165,8 @@ def _bounded(one: Figure, trailing: Sequence[Figure], suite: rules.Suite, settin
     """With the tightest bounds of its rules, and the verdict of the strongest rule that is broken."""
     lower: list[float] = []
     upper: list[float] = []
-    levels, failed = [], []
+    levels: list[str] = []
+    failed: list[str] = []
     for rule in (rule for rule in suite.day if rule.figure == one.figure):
         levels.append(rule.level)
         bound = bound_of(rule, trailing, settings)

@@ -102,7 +102,9 @@ def _by_ad(impressions: DataFrame, behaviours: DataFrame, ads: DataFrame, days: 
         reduce(DataFrame.union, everything)
         .where(F.col("day").isin(list(days)))
         .groupBy("day", "ad_id")
-        .agg(*(F.sum(name).alias(name) for name in nothing if name not in columns), *(F.max(c).alias(c) for c in columns))
+        .agg(
+            *(F.sum(name).alias(name) for name in nothing if name not in columns), *(F.max(c).alias(c) for c in columns)
+        )
     )
     known, shown, acted = F.col("own") > 0, F.col("shown"), F.col("acted")
     return _summed(

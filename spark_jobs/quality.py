@@ -83,16 +83,20 @@ def _scope(settings: Settings, days: Days) -> Scope:
     return Scope(texts, older, newer)
 
 
-def _counts(
-    spark: SparkSession, settings: Settings, scope: Scope, suites: dict[str, rules.Suite]
-) -> measures.Counts:
+def _counts(spark: SparkSession, settings: Settings, scope: Scope, suites: dict[str, rules.Suite]) -> measures.Counts:
     days = scope.run + scope.newer
     read = partial(delta.read, spark, settings, staged=True)
     frames = {name: read(name, days) for name in (*LANDING, "quarantine")}
     frames["impressions"] = read("impressions", scope.older + days)
     before = {landing_reader.day_before(day) for day in days}
     frames["ads"] = read("ads", sorted(before | set(days)))
-    return measures.counted(frames, suites, settings, days)
+    often = [frames[name].persist() for name in ("impressions", "ads", "users")]  # each is counted in several ways
+    frames |= dict(zip(("impressions", "ads", "users"), often, strict=True))
+    try:
+        return measures.counted(frames, suites, settings, days)
+    finally:
+        for frame in often:
+            frame.unpersist()
 
 
 def _figures(
@@ -173,8 +177,7 @@ def _warnings(days: list[str], judged: Judged) -> list[str]:
         if broken:
             one = judged.known[broken[-1]][_figure(miss)]
             where = broken[0] if len(broken) == 1 else f"{len(broken)} days up to {broken[-1]}"
-            limits = f"[{_number(one.lower)}, {_number(one.upper)}]"
-            said.append(f"{miss.suite}, {miss.wanted}: {one.figure} {_number(one.value)}, bounds {limits}; {where}")
+            said.append(f"{miss.rule} on {where}: {one.figure} {_number(one.value)} ({_limits(one)}); {miss.wanted}")
     return said
 
 
@@ -187,13 +190,9 @@ def _message(day: str, failures: list[Failure], judged: Judged) -> str:
     known, auditor = judged.known[day], judged.auditor
     said = []
     for failure in (one for one in failures if one.level == "stop"):
-        seen = [known[name] for name in failure.columns if name in known]
-        limits = [f"{'from ' + _number(one.lower) if one.lower is not None else ''}"
-                  f"{' up to ' + _number(one.upper) if one.upper is not None else ''}".strip() for one in seen]
-        observed = ", ".join(
-            f"{one.figure} {_number(one.value)} (bounds: {limit or 'none'})" for one, limit in zip(seen, limits, strict=True)
-        )
-        said.append(f"{failure.rule} of {failure.suite}: observed {observed}; wanted: {failure.wanted}")
+        there = [known[name] for name in failure.columns if name in known]
+        seen = [f"{one.figure} {_number(one.value)} ({_limits(one)})" for one in there]
+        said.append(f"{failure.rule}: observed {', '.join(seen)}; wanted: {failure.wanted}")
     prefix = "aside "
     aside = [(n, what.removeprefix(prefix)) for (what, _), n in judged.counts[day].items() if what.startswith(prefix)]
     reasons = "; ".join(f"{count} {which}" for count, which in sorted(aside, reverse=True)[:3]) or "none"
@@ -201,6 +200,13 @@ def _message(day: str, failures: list[Failure], judged: Judged) -> str:
         f"the audit refused {day}, nothing of it is published. {' | '.join(said)}. "
         f"Most rows set aside: {reasons}. Data Docs: {auditor.docs}"
     )
+
+
+def _limits(one: figures.Figure) -> str:
+    """`from 0.05 up to 0.2`, `up to 0`."""
+    low = "" if one.lower is None else f"from {_number(one.lower)}"
+    high = "" if one.upper is None else f"up to {_number(one.upper)}"
+    return " ".join(part for part in (low, high) if part) or "no bounds"
 
 
 def _number(value: float | None) -> str:

@@ -45,7 +45,7 @@ def expectations(suite: rules.Suite, settings: LandingSettings) -> Any:
         return {"notes": rule.words, "severity": severity, "meta": {"rule": rule.name, "level": rule.level}}
 
     made = gx.ExpectationSuite(name=suite.table)
-    asked = [
+    asked: list[Any] = [
         gxe.ExpectColumnValuesToBeBetween(column=rules.broken(rule), max_value=0, **said(rule))
         for rule in suite.staged()
     ]
@@ -61,8 +61,9 @@ def expectations(suite: rules.Suite, settings: LandingSettings) -> Any:
             )
         else:
             limit = figures.bound_of(rule, [], settings)
-            side = "max_value" if rule.at_least is None else "min_value"
+            low, high = (limit, None) if rule.at_most is None else (None, limit)
             if limit is not None:  # a setting that is not set bounds nothing
-                asked.append(gxe.ExpectColumnValuesToBeBetween(column=rule.figure, **{side: limit}, **said(rule)))
+                between = gxe.ExpectColumnValuesToBeBetween
+                asked.append(between(column=rule.figure, min_value=low, max_value=high, **said(rule)))
     made.expectations = asked
     return made
