@@ -168,18 +168,8 @@ class Sql(RowRule):
         return self.columns
 
 
-AnyRule = (
-    OneOf
-    | NotNull
-    | Between
-    | InFolderDay
-    | NotAfterFolderDay
-    | NotLongBefore
-    | NotBefore
-    | Unique
-    | ClickInWindow
-    | Sql
-)
+OfTime = InFolderDay | NotAfterFolderDay | NotLongBefore | NotBefore
+AnyRule = OneOf | NotNull | Between | OfTime | Unique | ClickInWindow | Sql
 _ROW: TypeAdapter[AnyRule] = TypeAdapter(Annotated[AnyRule, Field(discriminator="holds")])
 _COUNTED = (Unique, ClickInWindow)  # no property of a landed row alone
 
@@ -213,7 +203,7 @@ class DayRule(_Strict):
     @property
     def bound(self) -> Bound:
         said = self.at_least if self.at_least is not None else self.at_most
-        return said if isinstance(said, Bound) else Bound(value=said)
+        return said if isinstance(said, Bound) else Bound.model_validate({"value": said})
 
 
 class Suite(_Strict):
@@ -262,9 +252,7 @@ def load(landing: Path | None = None) -> dict[str, Suite]:
     names = [rule.name for suite in suites.values() for rule in (*suite.rows, *suite.day)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SettingsError(
-            f"the suites of two tables, or rows and day of one, both hold {', '.join(twice)}; rename one"
-        )
+        raise SettingsError(f"the suites hold two rules of the name {', '.join(twice)}; a name is of one rule only")
     return suites
 
 

@@ -22,7 +22,6 @@ from contracts.settings import Settings
 from contracts.tables import LANDING, TABLES
 from spark_jobs import delta, features, groups, impressions, quality, released
 
-
 Run = Callable[[SparkSession, Settings, Days], StageReport]
 
 
