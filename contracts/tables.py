@@ -127,6 +127,38 @@ _ALL = (
             Column("row", "string", "the row as it landed, as JSON or as raw text", nullable=False),
         ),
     ),
+    Table(
+        "released",
+        "spark_jobs.release_rows",
+        ("day", "source", "id"),
+        (
+            FOLDER,
+            Column("source", "string", "which landing file: impressions, clicks, ...", nullable=False),
+            Column("id", "string", "of the quarantined row, as `adlens quarantine show` prints it", nullable=False),
+            Column("row", "string", "the row that stage 1 takes in the place of the original, as JSON", nullable=False),
+            Column("original", "string", "the quarantined row, as it landed", nullable=False),
+            Column("reason", "string", "why it had been set aside", nullable=False),
+            Column("waived", "string", "the declared rule, in words, that does not count for it"),
+            Column("because", "string", "what the person who released it said", nullable=False),
+        ),
+    ),
+    Table(
+        "quality_figures",
+        "spark_jobs.quality",
+        ("day", "table", "figure"),
+        (
+            DAY,
+            Column("table", "string", "the table whose suite bounds it", nullable=False),
+            Column("figure", "string", "of contracts.rules.FIGURES, or broken_<rule>: rows", nullable=False),
+            Column("value", "double", "null where it cannot be told"),
+            Column("base", "double", "what a share is a share of; a trailing mean weighs the days by it"),
+            Column("lower", "double", "the highest lower bound of the figure's rules"),
+            Column("upper", "double", "the lowest upper bound of the figure's rules"),
+            Column("level", "string", "stop or warn: the strongest of the figure's rules; null: only followed"),
+            Column("verdict", "string", "pass, warn or stop", nullable=False),
+            Column("buckets", "array<double>", "of a drift: the day's impressions by hash of the value"),
+        ),
+    ),
 )
 
 

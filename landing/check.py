@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
-from contracts.days import day_start, parse_day
+from contracts import rules
+from contracts.days import parse_day
 from contracts.errors import InputError
 from contracts.settings import LandingSettings, read_landing_yaml
 from contracts.tables import LANDING
 from landing.judging import Findings, judge_clicks, judge_impressions, judge_pictures, read_unique
 from landing.reading import Read, check_columns, find
+from landing.row_rules import FolderDay, RowRules, unjudged
 
 SHOWN_ROWS = 5
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Kept = dict[tuple[object, ...], Read]
 
 
@@ -36,6 +37,7 @@ class Checker:
 
     folder: Path
     settings: LandingSettings
+    suites: dict[str, rules.Suite]
     there: list[date]
     catalogues: dict[date, set[object]] = field(default_factory=dict)
     shown: dict[date, dict[object, int]] = field(default_factory=dict)
@@ -58,18 +60,12 @@ class Checker:
             known = self.catalogues[day] | self._catalogue(day - timedelta(days=1))
             users = {values["user_id"] for _, values, _ in kept["users"].values()}
             findings = self._of(report, "impressions")
-            self.shown[day] = judge_impressions(kept["impressions"], self.bounds(day), known, users, findings)
+            self.shown[day] = judge_impressions(kept["impressions"], known, users, findings)
         if "clicks" in kept and day in self.shown:
             self._clicks(day, kept["clicks"], report)
         self._judge_share(report)
         self._forget(day)
         return report
-
-    def bounds(self, day: date) -> tuple[int, int]:
-        zone = self.settings.time_zone
-        both = (day_start(day, zone), day_start(day + timedelta(days=1), zone))
-        first, last = (int((moment - _EPOCH).total_seconds()) * 1_000_000 for moment in both)
-        return first, last
 
     def _read(self, day: date, source: str, report: DayReport) -> Kept | None:
         folder = self.folder / f"day={day}"
@@ -77,7 +73,8 @@ class Checker:
             path = find(folder, source)
             check_columns(path, source)
             findings = report.files[path.name] = Findings()
-            return read_unique(path, source, findings)
+            declared = RowRules(self.suites[source], FolderDay(day, self.settings))
+            return read_unique(path, source, declared, findings)
         except InputError as error:
             if str(error) not in report.stops:  # an empty folder says so once, not five times
                 report.stops.append(str(error))
@@ -98,7 +95,7 @@ class Checker:
             kept,
             shown,
             complete,
-            self.bounds(min(reached))[0],
+            FolderDay(min(reached), self.settings).start(),
             self.settings.attribution_window_minutes,
             self._of(report, "clicks"),
         )
@@ -116,7 +113,7 @@ class Checker:
         kept = self._read(day, "impressions", DayReport(day))
         if kept is not None:
             known = self._catalogue(day) | self._catalogue(day - timedelta(days=1))
-            self.shown[day] = judge_impressions(kept, self.bounds(day), known, set(), Findings())
+            self.shown[day] = judge_impressions(kept, known, set(), Findings())
 
     def _judge_share(self, report: DayReport) -> None:
         counted = [found for name, found in report.files.items() if name.split(".")[0] in ("impressions", "clicks")]
@@ -146,7 +143,10 @@ def days_in(folder: Path) -> list[date]:
 def run(folder: Path, day: str | None = None, say: Callable[[str], None] = print) -> int:
     """Checks one day or all, the days that are missing between them too. 2 if a day would stop, else 0."""
     there = days_in(folder)
-    checker = Checker(folder, LandingSettings.model_validate(read_landing_yaml(folder)), there)
+    suites = rules.load(folder)
+    checker = Checker(folder, LandingSettings.model_validate(read_landing_yaml(folder)), suites, there)
+    for sentence in unjudged(suites):
+        say(sentence)
     span = (there[-1] - there[0]).days + 1
     days = [parse_day(day)] if day else [there[0] + timedelta(days=n) for n in range(span)]
     stopped = []

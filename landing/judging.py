@@ -1,7 +1,7 @@
-"""The rules for one day's rows: which would be set aside and why, which are copies.
+"""One day's rows: which would be set aside and why, which are copies.
 
-Stage 1 has the same rules in Spark. Set-aside ads, users and behaviours are told, but only impressions and clicks
-count towards the bound.
+Stage 1 does the same in Spark, with the same declared rules. Set-aside ads, users and behaviours are told, but only
+impressions and clicks count towards the bound.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from contracts.tables import BEHAVIOUR_KINDS, LANDING
+from contracts.tables import LANDING
 from landing.reading import Read, rows
+from landing.row_rules import RowRules
 
 MINUTE = 60_000_000
 UNKNOWN_AD = "ad is in neither the day's catalogue nor the day before's"
@@ -44,8 +45,8 @@ class Findings:
         return sum(map(len, self.aside.values()))
 
 
-def read_unique(path: Path, source: str, findings: Findings) -> dict[tuple[object, ...], Read]:
-    """The rows that stay after form and uniqueness, by key; the others go to `findings`.
+def read_unique(path: Path, source: str, declared: RowRules, findings: Findings) -> dict[tuple[object, ...], Read]:
+    """The rows that stay after form, declared rules and uniqueness, by key; the others go to `findings`.
 
     Of equal ids the earliest row stays; exact copies are told, not set aside. Equal clicks and behaviours are copies.
     """
@@ -53,8 +54,7 @@ def read_unique(path: Path, source: str, findings: Findings) -> dict[tuple[objec
     order = [column.name for column in LANDING[source] if column.name not in KEYS[source]]
     for number, values, wrong in rows(path, source):
         findings.landed += 1
-        if wrong is None and source == "behaviours" and values["kind"] not in _KINDS:
-            wrong = f"kind is none of {', '.join(BEHAVIOUR_KINDS)}"
+        wrong = wrong or declared.broken(values)
         if wrong:
             findings.aside[wrong].append(number)
             continue
@@ -72,31 +72,21 @@ def read_unique(path: Path, source: str, findings: Findings) -> dict[tuple[objec
     return kept
 
 
-_KINDS = {kind.encode() for kind in BEHAVIOUR_KINDS}
-
-
 def _rank(values: Mapping[str, object], order: list[str]) -> list[tuple[bool, object]]:
     """Nulls first, as in Spark."""
     return [(values.get(name) is not None, values.get(name) or 0) for name in order]
 
 
 def judge_impressions(
-    kept: dict[tuple[object, ...], Read],
-    bounds: tuple[int, int],
-    known_ads: set[object],
-    known_users: set[object],
-    findings: Findings,
+    kept: dict[tuple[object, ...], Read], known_ads: set[object], known_users: set[object], findings: Findings
 ) -> dict[object, int]:
-    """id -> shown_at of the impressions that stay. `bounds`: the business day [start, end) in microseconds."""
+    """id -> shown_at of the impressions that stay."""
     stay: dict[object, int] = {}
     for number, values, _ in kept.values():
-        shown = int(str(values["shown_at"]))
-        if not bounds[0] <= shown < bounds[1]:
-            findings.aside["shown_at is not in the folder's business day"].append(number)
-        elif values["ad_id"] not in known_ads:
+        if values["ad_id"] not in known_ads:
             findings.aside[UNKNOWN_AD].append(number)
         else:
-            stay[values["impression_id"]] = shown
+            stay[values["impression_id"]] = int(str(values["shown_at"]))
             if values["user_id"] not in known_users:
                 findings.told["user has no profile; the row stays"].append(number)
     return stay

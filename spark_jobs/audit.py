@@ -1,4 +1,4 @@
-"""Great Expectations: the two checkpoints, and Data Docs that need no internet."""
+"""Great Expectations: one checkpoint over the suites of all tables, and Data Docs that need no internet."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import html
 import logging
 import os
 import re
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame
-
-from contracts import paths
+from contracts import paths, rules
 from contracts.days import Days
 from contracts.settings import Settings
-from spark_jobs import suites
+from spark_jobs.figures import Known
+from spark_jobs.suites import day_frame, expectations
 
 _STYLE = """<style data-adlens>
 body{font:14px/1.5 system-ui,sans-serif;margin:1.5em;color:#222;background:#fff}
@@ -31,21 +32,26 @@ _REMOTE = re.compile(  # what a browser would fetch by itself; links that a pers
 )
 
 
+KEPT_AUDITS = 90  # Data Docs show the newest; the table `quality_figures` keeps them all
+CHECKPOINT = "day"
+
+
 @dataclass(frozen=True)
 class Failure:
-    """One expectation that was not met: its suite, what it is called, its columns and what was found."""
+    """One expectation that was not met: suite (table), rule, its level, its columns and what it wanted."""
 
     suite: str
+    rule: str
+    level: str
     expectation: str
     columns: tuple[str, ...]
     wanted: str
-    observed: str
 
 
 class Auditor:
-    """The file context under `<home>/gx`. One audit validates both frames and writes their pages."""
+    """The file context under `<home>/gx`. One audit validates the days' figures and writes their pages."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, suites: Mapping[str, rules.Suite]) -> None:
         os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when Great Expectations is first imported
         import great_expectations as gx
         from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -53,58 +59,72 @@ class Auditor:
         logging.getLogger("great_expectations").setLevel(logging.ERROR)
         settings.home_path.mkdir(parents=True, exist_ok=True)
         self.settings = settings
+        self.suites = suites
         self.context = gx.get_context(mode="file", project_root_dir=str(settings.home_path))
         self.context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        source: Any = self.context.data_sources.add_or_update_spark(name="staged", persist=False)
-        self.checkpoints = {
-            suites.ROWS_SUITE: self._checkpoint(source, suites.rows_suite()),
-            suites.DAYS_SUITE: self._checkpoint(source, suites.days_suite(settings)),
-        }
+        self.checkpoint = self._checkpoint()
 
     @property
     def docs(self) -> Path:
         return paths.data_docs(self.settings) / "uncommitted" / "data_docs" / "local_site" / "index.html"
 
-    def audit(self, days: Days, frames: dict[str, DataFrame]) -> list[Failure]:
-        """What `days` fail; `frames`: suite -> its frame. A repeated audit of the same days replaces its pages."""
+    def audit(self, days: Days, known: Known) -> list[Failure]:
+        """What `days` fail, of both levels. A repeated audit of the same days replaces its pages."""
         from great_expectations.core.run_identifier import RunIdentifier
 
         name = days.start.isoformat() if len(days) == 1 else f"{days.start}_to_{days.end}"
         run = RunIdentifier(run_name=name, run_time=datetime.combine(days.start, time.min, UTC))
+        frame = day_frame(known, days.texts(), self.suites, self.settings)
+        result = self.checkpoint.run(batch_parameters={"dataframe": frame}, run_id=run)
         failures: list[Failure] = []
-        for suite, checkpoint in self.checkpoints.items():
-            result = checkpoint.run(batch_parameters={"dataframe": frames[suite]}, run_id=run)
-            given = [one for validated in result.run_results.values() for one in validated.results]
-            failures += [_failure(suite, one) for one in given if not one.success]
-            asked = len(self.context.suites.get(suite).expectations)
-            if len(given) != asked or (not result.success and not failures):  # no answer is a no
-                failures.append(Failure(suite, "every expectation is answered", (), str(asked), f"{len(given)}"))
-        self._readable_offline()
+        answered = 0
+        for validated in result.run_results.values():
+            answered += len(validated.results)
+            failures += [_failure(validated.suite_name, one) for one in validated.results if not one.success]
+        asked = sum(len(self.context.suites.get(table).expectations) for table in self.suites)
+        if answered != asked or (not result.success and not failures):  # no answer is a no
+            wanted = f"{asked} answers, found {answered}"
+            failures.append(Failure("all", "every_rule_is_answered", "stop", "every rule is answered", (), wanted))
+        self._forget_old()
+        self._readable_offline(name)
         return failures
 
-    def _checkpoint(self, source: Any, suite: Any) -> Any:
+    def _checkpoint(self) -> Any:
         import great_expectations as gx
         from great_expectations.checkpoint.actions import UpdateDataDocsAction
 
-        asset = source.add_dataframe_asset(name=suite.name)
-        batch = asset.add_batch_definition_whole_dataframe("interval")
-        stored = self.context.suites.add_or_update(suite)
-        validation = self.context.validation_definitions.add_or_update(
-            gx.ValidationDefinition(name=suite.name, data=batch, suite=stored)
-        )
+        source: Any = self.context.data_sources.add_or_update_pandas(name="figures")
+        validations = []
+        for table, suite in self.suites.items():
+            batch = source.add_dataframe_asset(name=table).add_batch_definition_whole_dataframe("days")
+            stored = self.context.suites.add_or_update(expectations(suite, self.settings))
+            validations.append(
+                self.context.validation_definitions.add_or_update(
+                    gx.ValidationDefinition(name=table, data=batch, suite=stored)
+                )
+            )
         return self.context.checkpoints.add_or_update(
             gx.Checkpoint(
-                name=suite.name,
-                validation_definitions=[validation],
+                name=CHECKPOINT,
+                validation_definitions=validations,
                 actions=[UpdateDataDocsAction(name="data_docs")],
                 result_format="BASIC",
             )
         )
 
-    def _readable_offline(self) -> None:
+    def _forget_old(self) -> None:
+        """Pages and results of all but the newest audits go: what Great Expectations does for its index grows with
+        their number."""
+        for root in (self.docs.parent / "validations", self.docs.parents[2] / "validations"):
+            names = sorted({run.name for suite in root.glob("*") for run in suite.glob("*")})
+            for run in (run for name in names[:-KEPT_AUDITS] for run in root.glob(f"*/{name}")):
+                shutil.rmtree(run, ignore_errors=True)
+
+    def _readable_offline(self, run: str) -> None:
         """Great Expectations' pages take style sheets and scripts from public servers; ours carry a small style, and
         the index, whose tables a script would have filled, a list of the pages."""
-        for page in self.docs.parent.rglob("*.html"):
+        root = self.docs.parent
+        for page in (self.docs, *root.glob("expectations/*.html"), *root.glob(f"validations/*/{run}/**/*.html")):
             text = page.read_text(encoding="utf-8")
             if "data-adlens" not in text:
                 text = _REMOTE.sub("", text).replace("</head>", f"{_STYLE}</head>", 1)
@@ -130,16 +150,9 @@ def _failure(suite: str, result: Any) -> Failure:
     config = result.expectation_config
     given = {name: value for name, value in config.kwargs.items() if name != "batch_id"}
     columns = tuple(given[name] for name in ("column", "column_A", "column_B") if name in given)
-    columns += tuple(given.get("column_list", ()))
-    limits = {n: v for n, v in given.items() if n in ("min_value", "max_value", "value_set") and v is not None}
-    wanted = config.notes or config.type
+    limits = {n: v for n, v in given.items() if n in ("min_value", "max_value") and v is not None}
+    wanted = str(config.notes or config.type)
     if limits:
-        wanted += " (" + ", ".join(f"{name} {value}" for name, value in limits.items()) + ")"
-    found = result.result or {}
-    if "unexpected_count" in found:
-        some = ", ".join(str(value) for value in (found.get("partial_unexpected_list") or [])[:3])
-        observed = f"{found['unexpected_count']} of {found.get('element_count')} rows"
-        observed += f", e.g. {some}" if some else ""
-    else:
-        observed = str(found or (result.exception_info or {}))[:500]
-    return Failure(suite, config.type, columns, str(wanted), observed)
+        wanted += " (" + ", ".join(f"{name} {value:g}" for name, value in limits.items()) + ")"
+    meta = config.meta or {}
+    return Failure(suite, meta.get("rule", config.type), meta.get("level", "stop"), config.type, columns, wanted)

@@ -1,6 +1,7 @@
-"""Well-formed or not, copy or not: the rules for each landing file.
+"""Well-formed or not, copy or not: each landing file against its declared rules (contracts/rules.py) and its key.
 
 Every function returns the frame it was given with `_reason` (null: the row stays) and `_copy` (true: dropped, counted).
+A released row names in `_waived` the reason that shall not count against it.
 """
 
 from __future__ import annotations
@@ -10,19 +11,16 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from contracts.tables import BEHAVIOUR_KINDS, LANDING
-from spark_jobs.landing_reader import REASON, first_reason, required
+from contracts.rules import Suite
+from contracts.settings import LandingSettings
+from contracts.tables import LANDING
+from spark_jobs import predicates
+from spark_jobs.landing_reader import REASON, WAIVED, first_reason, required
 from spark_jobs.slices import SLICE, Slices
 
 COPY, KNOWN = "_copy", "_known"
-OTHER_DAY = "shown_at is not in the folder's business day"
 UNKNOWN_AD = "ad is in neither the day's catalogue nor the day before's"
 SAME_ID = "another row has the same id and came first"
-
-
-def business_day(column: str, time_zone: str) -> F.Column:
-    """The day, as text, in which a UTC time lies."""
-    return F.date_format(F.from_utc_timestamp(column, time_zone), "yyyy-MM-dd")
 
 
 def kept(frame: DataFrame, source: str) -> DataFrame:
@@ -30,14 +28,16 @@ def kept(frame: DataFrame, source: str) -> DataFrame:
     return frame.where(F.col(REASON).isNull() & ~F.col(COPY)).select("day", *(c.name for c in LANDING[source]))
 
 
-def impressions(frame: DataFrame, time_zone: str, ads: DataFrame, small: bool) -> DataFrame:
+def impressions(
+    frame: DataFrame, ads: DataFrame, small: bool, suite: Suite, settings: LandingSettings
+) -> DataFrame:
     """What can be told from a row and the catalogues; `impressions_once` follows.
 
     `ads`: the catalogues of the days and of the day before the first; `small`: they may be broadcast.
     """
     following = F.date_format(F.date_add(F.to_date("day"), 1), "yyyy-MM-dd").alias("day")
     known = ads.select("day", "ad_id").union(ads.select(following, "ad_id")).distinct().withColumn(KNOWN, F.lit(True))
-    frame = _judged(frame, "impressions", (business_day("shown_at", time_zone) != F.col("day"), OTHER_DAY))
+    frame = _judged(frame, suite, settings)
     return frame.join(F.broadcast(known) if small else known, ["day", "ad_id"], "left")
 
 
@@ -49,25 +49,29 @@ def impressions_once(frame: DataFrame, slices: Slices) -> DataFrame:
     return frame.withColumn(REASON, F.when(unknown, F.lit(UNKNOWN_AD)).otherwise(F.col(REASON))).drop(KNOWN)
 
 
-def clicks(frame: DataFrame, slices: Slices) -> DataFrame:
+def clicks(frame: DataFrame, slices: Slices, suite: Suite, settings: LandingSettings) -> DataFrame:
     """The same click logged twice counts once, from when it first landed."""
-    return _unique(_judged(frame, "clicks"), ("impression_id", "clicked_at"), ("landed_at",), None, slices)
+    judged = _judged(frame, suite, settings)
+    return _unique(judged, ("impression_id", "clicked_at"), ("landed_at",), None, slices)
 
 
-def behaviours(frame: DataFrame, slices: Slices) -> DataFrame:
-    kinds = ", ".join(BEHAVIOUR_KINDS)
-    frame = _judged(frame, "behaviours", (~F.col("kind").isin(*BEHAVIOUR_KINDS), f"kind is none of {kinds}"))
-    return _unique(frame, ("user_id", "ad_id", "kind", "at"), (), None, slices)
+def behaviours(frame: DataFrame, slices: Slices, suite: Suite, settings: LandingSettings) -> DataFrame:
+    return _unique(_judged(frame, suite, settings), ("user_id", "ad_id", "kind", "at"), (), None, slices)
 
 
-def entities(frame: DataFrame, source: str, key: str, slices: Slices) -> DataFrame:
+def entities(frame: DataFrame, slices: Slices, suite: Suite, settings: LandingSettings, key: str) -> DataFrame:
     """Ads or users: one row an id; which of two different rows stays depends on their content only."""
-    rest = [one.name for one in LANDING[source] if one.name != key]
-    return _unique(_judged(frame, source), (key,), rest, SAME_ID, slices)
+    rest = [one.name for one in LANDING[suite.table] if one.name != key]
+    return _unique(_judged(frame, suite, settings), (key,), rest, SAME_ID, slices)
 
 
-def _judged(frame: DataFrame, source: str, *rules: tuple[F.Column, str]) -> DataFrame:
-    return frame.withColumn(REASON, F.coalesce(F.col(REASON), first_reason(*required(source), *rules)))
+def _judged(frame: DataFrame, suite: Suite, settings: LandingSettings) -> DataFrame:
+    predicates.check_sql(frame, suite, "quarantine")
+    declared = []
+    for rule in suite.landed():
+        waived = F.col(WAIVED).eqNullSafe(F.lit(rule.words))
+        declared.append((predicates.broken(rule, settings) & ~waived, rule.words))
+    return frame.withColumn(REASON, F.coalesce(F.col(REASON), first_reason(*required(suite.table), *declared)))
 
 
 def _unique(

@@ -25,6 +25,7 @@ from contracts.report import StageReport
 from contracts.settings import Settings
 from spark_jobs import delta, history
 from spark_jobs.expressions import landed_value
+from spark_jobs.small_frames import small_frame
 
 STAGE = "3-features"
 CENTS = "decimal(20,4)"  # prices are summed exactly, so that no order of rows changes a mean
@@ -56,7 +57,7 @@ def stamps(spark: SparkSession, days: Days, settings: Settings) -> DataFrame:
     delay = timedelta(minutes=settings.publication_delay_minutes)
     ends = [(day, day_start(day + timedelta(days=1), settings.time_zone)) for day in days]
     rows = [(day.isoformat(), stamp, stamp + delay) for day, stamp in ends]
-    return spark.createDataFrame(rows, "day string, event_timestamp timestamp, created timestamp")
+    return small_frame(spark, rows, "day string, event_timestamp timestamp, created timestamp")
 
 
 def ad_features(landed: Landed, features: Sequence[Feature], until: ExitStack) -> DataFrame:
@@ -213,4 +214,4 @@ def _log(spark: SparkSession, settings: Settings, name: str, days: list[str]) ->
     """A log of the folders; an empty one where nothing ever landed (an empty clicks file is no fault)."""
     if delta.exists(settings, name):
         return delta.read(spark, settings, name, days)
-    return spark.createDataFrame([], delta.declaration(name).ddl.replace(" NOT NULL", ""))
+    return small_frame(spark, [], delta.declaration(name).ddl.replace(" NOT NULL", ""))

@@ -15,14 +15,14 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from contracts import paths
+from contracts import paths, rules
 from contracts.days import Days
 from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import LANDING, TABLES
-from spark_jobs import cleaning, delta, labels, landing_reader, pictures, quarantine
+from spark_jobs import cleaning, delta, labels, landing_reader, pictures, quarantine, released
 from spark_jobs.cleaning import COPY, KNOWN, kept
-from spark_jobs.landing_reader import RAW, REASON
+from spark_jobs.landing_reader import RAW, REASON, WAIVED
 from spark_jobs.slices import SLICE, Slices
 
 CLICK_COLUMNS = ("impression_id", "clicked_at", "landed_at")
@@ -111,12 +111,14 @@ def _cleaned(
     spark: SparkSession, settings: Settings, days: list[str], slices: dict[str, Slices]
 ) -> dict[str, DataFrame]:
     """Landing file -> its rows, judged (columns `_reason`, `_copy`); the impressions come apart."""
-    raw = {n: landing_reader.read(spark, settings.landing_path, n, days) for n in LANDING if n != "impressions"}
+    suites = rules.load(settings.landing_path)
+    raw = {name: released.read(spark, settings, name, days) for name in LANDING if name != "impressions"}
+    how = {name: (slices[name], suites[name], settings) for name in raw}
     return {
-        "clicks": cleaning.clicks(raw["clicks"], slices["clicks"]),
-        "behaviours": cleaning.behaviours(raw["behaviours"], slices["behaviours"]),
-        "ads": cleaning.entities(raw["ads"], "ads", "ad_id", slices["ads"]),
-        "users": cleaning.entities(raw["users"], "users", "user_id", slices["users"]),
+        "clicks": cleaning.clicks(raw["clicks"], *how["clicks"]),
+        "behaviours": cleaning.behaviours(raw["behaviours"], *how["behaviours"]),
+        "ads": cleaning.entities(raw["ads"], *how["ads"], "ad_id"),
+        "users": cleaning.entities(raw["users"], *how["users"], "user_id"),
     }
 
 
@@ -127,7 +129,8 @@ def _catalogues(spark: SparkSession, settings: Settings, days: list[str], own: D
         return kept(own, "ads")
     landing_reader.check_file(landing_reader.find_file(landing, before, "ads"), "ads")
     slices = Slices.of_rows(landing_reader.rows_in_files(landing, "ads", [before]))
-    old = cleaning.entities(landing_reader.read(spark, landing, "ads", [before]), "ads", "ad_id", slices)
+    suite = rules.load(landing)["ads"]
+    old = cleaning.entities(released.read(spark, settings, "ads", [before]), slices, suite, settings, "ad_id")
     return kept(own, "ads").unionByName(kept(old, "ads"))
 
 
@@ -156,9 +159,10 @@ def _clicks(spark: SparkSession, settings: Settings, s: Scope, own: DataFrame) -
     if ingested:
         parts.append(shaped(delta.read(spark, settings, "clicks", ingested, staged=True), False))
     if s.early:
-        raw = landing_reader.read(spark, settings.landing_path, "clicks", s.early)
+        suite = rules.load(settings.landing_path)["clicks"]
+        raw = released.read(spark, settings, "clicks", s.early)
         slices = Slices.of_rows(landing_reader.rows_in_files(settings.landing_path, "clicks", s.early))
-        parts.append(shaped(kept(cleaning.clicks(raw, slices), "clicks"), True))
+        parts.append(shaped(kept(cleaning.clicks(raw, slices, suite, settings), "clicks"), True))
     frame = parts[0]
     for part in parts[1:]:
         frame = frame.unionByName(part)
@@ -171,10 +175,10 @@ def _impressions(
     """The run's impressions, judged, and those of the built days (`_old`) that its clicks or the rejudged folders' may
     belong to; `clicks` beside each that stays. One shuffle by id serves the search for equal ids and the clicks."""
     columns = [one.name for one in LANDING["impressions"]]
-    raw = landing_reader.read(spark, settings.landing_path, "impressions", s.run)
-    small = sum(landed["ads"].values()) <= SMALL_CATALOGUES
-    frame = cleaning.impressions(raw, settings.time_zone, _catalogues(spark, settings, s.run, ads), small)
-    frame = frame.withColumn(OLD, F.lit(False))
+    raw = released.read(spark, settings, "impressions", s.run)
+    known, small = _catalogues(spark, settings, s.run, ads), sum(landed["ads"].values()) <= SMALL_CATALOGUES
+    suite = rules.load(settings.landing_path)["impressions"]
+    frame = cleaning.impressions(raw, known, small, suite, settings).drop(WAIVED).withColumn(OLD, F.lit(False))
     rows = dict(landed["impressions"])
     around = [day for day in (*s.relabelled, *s.rejudged) if day not in s.run]
     if around:

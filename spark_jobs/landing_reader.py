@@ -24,7 +24,7 @@ from contracts.days import Days
 from contracts.errors import InputError
 from contracts.tables import LANDING, Column
 
-RAW, REASON = "_raw", "_reason"
+RAW, REASON, WAIVED = "_raw", "_reason", "_waived"
 _FOLDER = re.compile(r"day=(\d{4}-\d{2}-\d{2})$")
 _TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})$"
 TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
@@ -100,7 +100,8 @@ def check_file(path: Path, source: str) -> None:
 
 
 def read(spark: SparkSession, landing: Path, source: str, days: Sequence[str]) -> DataFrame:
-    """Columns `day` (folder), the declared ones, `_raw` (the row as it landed) and `_reason` (null: well formed).
+    """Columns `day` (folder), the declared ones, `_raw` (the row as it landed), `_reason` (null: well formed) and
+    `_waived` (null: no reason is waived).
 
     `_raw` is null where the columns tell it (`as_landed`): a Parquet row that is well formed and holds no empty text.
     The files must have passed `check_file`. Empty text is null.
@@ -112,7 +113,16 @@ def read(spark: SparkSession, landing: Path, source: str, days: Sequence[str]) -
         if any(f.suffix == suffix for f in files)
     ]
     frame = parts[0] if len(parts) == 1 else parts[0].unionByName(parts[1])
-    return frame.select("day", *(_emptied(one) for one in LANDING[source]), RAW, REASON)
+    return _finished(frame.withColumn(WAIVED, F.lit(None).cast("string")), source)
+
+
+def read_texts(texts: DataFrame, source: str) -> DataFrame:
+    """The same columns from JSON lines that are already in a frame: `day`, `value` (a string) and `_waived`."""
+    return _finished(_of_json(texts, LANDING[source]), source)
+
+
+def _finished(frame: DataFrame, source: str) -> DataFrame:
+    return frame.select("day", *(_emptied(one) for one in LANDING[source]), RAW, REASON, WAIVED)
 
 
 def as_landed(source: str) -> SparkColumn:
@@ -175,20 +185,22 @@ def _read_parquet(spark: SparkSession, files: list[str], columns: Sequence[Colum
 
 
 def _read_json(spark: SparkSession, files: list[str], columns: Sequence[Column]) -> DataFrame:
+    lines = spark.read.text(files).where(F.trim("value") != "").select("value", _folder_day().alias("day"))
+    return _of_json(lines, columns)
+
+
+def _of_json(lines: DataFrame, columns: Sequence[Column]) -> DataFrame:
+    """`lines`: `value` beside columns that stay."""
     # Times are read as text first: Spark's own reading takes `2026` or a time without an offset for a time.
     schema = ", ".join(f"{one.name} {'string' if one.type == 'timestamp' else one.type}" for one in columns)
     text = F.make_valid_utf8("value")
-    frame = (
-        spark.read.text(files)
-        .where(F.trim("value") != "")
-        .select(
-            _folder_day().alias("day"),
-            text.alias(RAW),
-            F.is_valid_utf8("value").alias("_utf8"),
-            F.from_json(text, f"{schema}, _corrupt string", {"columnNameOfCorruptRecord": "_corrupt"}).alias("_row"),
-        )
-        .select("day", RAW, "_utf8", "_row.*")
-    )
+    beside = [name for name in lines.columns if name != "value"]
+    frame = lines.select(
+        *beside,
+        text.alias(RAW),
+        F.is_valid_utf8("value").alias("_utf8"),
+        F.from_json(text, f"{schema}, _corrupt string", {"columnNameOfCorruptRecord": "_corrupt"}).alias("_row"),
+    ).select(*beside, RAW, "_utf8", "_row.*")
     times = [one.name for one in columns if one.type == "timestamp"]
     rules = [(~F.col("_utf8"), "not UTF-8 text"), (F.col("_corrupt").isNotNull(), "malformed JSON line")]
     rules += [

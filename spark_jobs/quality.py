@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 
 from pyspark.sql import SparkSession
 
+from contracts import rules
 from contracts.days import Days
 from contracts.errors import MissingArtifact, QualityStop
 from contracts.report import StageReport
 from contracts.settings import Settings
-from spark_jobs import delta, figures, suites
+from contracts.tables import LANDING
+from spark_jobs import delta, figure_table, figures, landing_reader, measures
 from spark_jobs.audit import Auditor, Failure
-from spark_jobs.figures import DayFigures
+from spark_jobs.figures import Known
 from spark_jobs.impressions import WRITERS
 
 LOGS = ("ads", "users", "behaviours", "clicks")  # tables by landing folder
+# A changed value moves the bounds and drifts of the week after it, and those drifts the bounds of the next.
+REACH = 2 * figures.TRAILING_DAYS
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Day texts, sorted: the run's; published days before it whose labels it may have changed; published days after it
+    whose set-aside clicks it may have changed."""
+
+    run: list[str]
+    older: list[str]
+    newer: list[str]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """`known`: figures of the run's days and of all around them that bear on each other; `touched`: the days whose
+    figures the run may change; `misses`: what Great Expectations found to be broken of level warn."""
+
+    known: Known
+    touched: list[str]
+    auditor: Auditor
+    counts: measures.Counts
+    misses: list[Failure]
 
 
 def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
@@ -28,109 +55,162 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     if missing:
         wanted = f"adlens impressions --start {missing[0]}"
         raise MissingArtifact(f"{', '.join(missing)} not staged; run stage 1 first: {wanted}")
-    found = figures.of_days(spark, settings, days)
-    auditor = Auditor(settings)
-    failures = _audit(spark, settings, auditor, days, found)
-    if not failures:
-        return _publish(spark, settings, days, found, auditor)
-    bad = _first_failing(spark, settings, auditor, days, found)
-    failures = _audit(spark, settings, auditor, Days(bad, bad + timedelta(days=1)), found) or failures
+    suites = rules.load(settings.landing_path)
+    scope = _scope(settings, days)
+    with ThreadPoolExecutor(1) as pool:  # Great Expectations takes seconds to import, while Spark counts
+        opened = pool.submit(Auditor, settings, suites)
+        counts = _counts(spark, settings, scope, suites)
+        auditor = opened.result()
+    known, touched = _figures(settings, scope, counts, suites)
+    failures = auditor.audit(days, known)
+    judged = Judged(known, touched, auditor, counts, [one for one in failures if one.level == "warn"])
+    if not _stops(failures):
+        return _publish(spark, settings, scope, judged)
+    bad = _first_failing(auditor, days, known)
+    failures = auditor.audit(Days(bad, bad + timedelta(days=1)), known)
     if bad > days.start:
-        _publish(spark, settings, Days(days.start, bad), found, auditor)
-    raise QualityStop(_message(spark, settings, bad.isoformat(), failures, found, auditor))
+        _publish(spark, settings, _scope(settings, Days(days.start, bad)), judged)
+    figure_table.write(spark, settings, {bad.isoformat(): known[bad.isoformat()]})
+    raise QualityStop(_message(bad.isoformat(), failures, judged))
 
 
-def _audit(
-    spark: SparkSession, settings: Settings, auditor: Auditor, days: Days, found: list[DayFigures]
-) -> list[Failure]:
+def _scope(settings: Settings, days: Days) -> Scope:
     texts = days.texts()
-    impressions = delta.read(spark, settings, "impressions", texts, staged=True)
-    rows = figures.audited_rows(impressions, settings).persist()
+    published = delta.built_days(settings, "impressions")
+    reach = days.widened(before=settings.lateness_days, after=settings.lateness_days)
+    older = sorted(day for day in published if reach.start.isoformat() <= day < texts[0])
+    newer = sorted(day for day in published if texts[-1] < day < reach.end.isoformat())
+    return Scope(texts, older, newer)
+
+
+def _counts(spark: SparkSession, settings: Settings, scope: Scope, suites: dict[str, rules.Suite]) -> measures.Counts:
+    days = scope.run + scope.newer
+    read = partial(delta.read, spark, settings, staged=True)
+    frames = {name: read(name, days) for name in (*LANDING, "quarantine")}
+    frames["impressions"] = read("impressions", scope.older + days)
+    before = {landing_reader.day_before(day) for day in days}
+    frames["ads"] = read("ads", sorted(before | set(days)))
+    often = [frames[name].persist() for name in ("impressions", "ads", "users")]  # each is counted in several ways
+    frames |= dict(zip(("impressions", "ads", "users"), often, strict=True))
     try:
-        of_days = figures.as_frame(spark, [one for one in found if one.day in texts])
-        return auditor.audit(days, {suites.ROWS_SUITE: rows, suites.DAYS_SUITE: of_days})
+        return measures.counted(frames, suites, settings, days)
     finally:
-        rows.unpersist()
+        for frame in often:
+            frame.unpersist()
 
 
-def _first_failing(
-    spark: SparkSession, settings: Settings, auditor: Auditor, days: Days, found: list[DayFigures]
-) -> date:
-    """By halving: every expectation is one on single rows or single days, so a prefix passes if all its days do."""
+def _figures(
+    settings: Settings, scope: Scope, counts: measures.Counts, suites: dict[str, rules.Suite]
+) -> tuple[Known, list[str]]:
+    """The figures of every day that bears on the run's or that it bears on, and which of them it may change: those of
+    its own days, and bounds and drifts of the published days after a changed one."""
+    published = delta.built_days(settings, "impressions")
+    first, last = (scope.older or scope.run)[0], (scope.newer or scope.run)[-1]
+    around = Days.parse(first, landing_reader.day_after(last)).widened(before=REACH, after=REACH)
+    known = figure_table.read(settings, [day for day in around.texts() if day in published])
+    for day in scope.older:
+        if day in known:
+            known[day] = figures.relabelled(known[day], counts[day])
+    for day in scope.run + scope.newer:
+        known[day] = {one.figure: one for one in figures.measured(day, counts[day], suites, settings)}
+    touched = [day for day in sorted(known) if day >= first]
+    return known | figures.judged(known, touched, suites, settings), touched
+
+
+def _stops(failures: list[Failure]) -> bool:
+    return any(one.level == "stop" for one in failures)
+
+
+def _first_failing(auditor: Auditor, days: Days, known: Known) -> date:
+    """By halving: every expectation is one on single days, so a prefix passes if all its days do."""
     good, bad = days.start, days.end  # [start, good) passes, [start, bad) does not
     while (bad - good).days > 1:
         middle = good + (bad - good) // 2
-        if _audit(spark, settings, auditor, Days(good, middle), found):
+        if _stops(auditor.audit(Days(good, middle), known)):
             bad = middle
         else:
             good = middle
     return good
 
 
-def _publish(
-    spark: SparkSession, settings: Settings, days: Days, found: list[DayFigures], auditor: Auditor
-) -> StageReport:
+def _publish(spark: SparkSession, settings: Settings, scope: Scope, judged: Judged) -> StageReport:
     """Staged rows -> the tables that others read: these days, and the published ones that stage 1 wrote again."""
-    texts = days.texts()
-    published = delta.built_days(settings, "impressions")
-    reach = days.widened(before=settings.lateness_days, after=settings.lateness_days)
-    older = sorted(day for day in published if reach.start.isoformat() <= day < texts[0])
-    newer = sorted(day for day in published if texts[-1] < day < reach.end.isoformat())
 
     def publish(name: str, which: list[str]) -> delta.WriteResult:
-        return delta.write_days(
-            spark, settings, name, delta.read(spark, settings, name, which, staged=True), which
-        )
+        staged = delta.read(spark, settings, name, which, staged=True)
+        return delta.write_days(spark, settings, name, staged, which, kept=True)
 
+    end = scope.run[-1]
+    published = delta.built_days(settings, "impressions")
+    touched = {day: judged.known[day] for day in judged.touched if day <= end or day in published}
     with ThreadPoolExecutor(WRITERS) as pool:
-        jobs = {name: pool.submit(partial(publish, name, texts)) for name in LOGS}
-        jobs["quarantine"] = pool.submit(partial(publish, "quarantine", texts + newer))
+        jobs = {name: pool.submit(partial(publish, name, scope.run)) for name in LOGS}
+        jobs["quarantine"] = pool.submit(partial(publish, "quarantine", scope.run + scope.newer))
+        jobs[figure_table.NAME] = pool.submit(partial(figure_table.write, spark, settings, touched))
         results = {name: job.result() for name, job in jobs.items()}
-    results["impressions"] = publish("impressions", older + texts)  # last: its partition says that a day is published
-    rewritten = [day for day in results["impressions"].changed_days if day < texts[0]]
-    own = [one for one in found if one.day in texts]
-    rows = sum(one.rows for one in own)
+    results["impressions"] = publish("impressions", scope.older + scope.run)  # last: its partition says that it is out
+    rewritten = [day for day in results["impressions"].changed_days if day < scope.run[0]]
+    rows = sum(judged.counts[day].get(("rows", 0), 0) for day in scope.run)
+    last = judged.known[end]
     remarks = [f"late clicks changed the labels of {', '.join(rewritten)}; stage 4 writes their groups again"]
     return StageReport(
         stage="2-quality",
-        day=texts[-1],
+        day=end,
         seconds=0.0,
         rows_in=rows,
         rows_out=rows,
         versions={name: result.version for name, result in results.items()},
-        counts={"days": len(texts), "rewritten_days": len(rewritten)},
+        counts={"days": len(scope.run), "rewritten_days": len(rewritten), "warnings": len(judged.misses)},
         remarks=[
             *(remarks if rewritten else []),
-            f"CTR {own[-1].ctr:.4f}, {own[-1].quarantined_share:.2%} of rows set aside on {own[-1].day}",
-            f"Data Docs: {auditor.docs}",
+            f"CTR {last['ctr'].value:.4f}, {last['quarantined_share'].value:.2%} of rows set aside on {end}",
+            *(f"warning: {sentence}" for sentence in _warnings(scope.run, judged)),
+            f"Data Docs: {judged.auditor.docs}",
         ],
     )
 
 
-def _message(
-    spark: SparkSession,
-    settings: Settings,
-    day: str,
-    failures: list[Failure],
-    found: list[DayFigures],
-    auditor: Auditor,
-) -> str:
-    own = next(one for one in found if one.day == day)
+def _warnings(days: list[str], judged: Judged) -> list[str]:
+    """A sentence a rule of level warn that days break, with the last such day's figure."""
     said = []
-    for failure in failures:
-        if failure.suite == suites.DAYS_SUITE:
-            observed = ", ".join(f"{name} {_number(getattr(own, name))}" for name in failure.columns)
-        else:
-            observed = f"{', '.join(failure.columns)}: {failure.observed}"
-        said.append(f"{failure.expectation}: observed {observed}; wanted: {failure.wanted}")
-    aside = delta.read(spark, settings, "quarantine", [day], staged=True).groupBy("source", "reason").count().collect()
-    most = sorted(((r["count"], r["source"], r["reason"]) for r in aside), reverse=True)[:3]
-    reasons = "; ".join(f"{count} {source}: {reason}" for count, source, reason in most) or "none"
+    for miss in judged.misses:
+        broken = [day for day in days if judged.known[day][_figure(miss)].verdict != "pass"]
+        if broken:
+            one = judged.known[broken[-1]][_figure(miss)]
+            where = broken[0] if len(broken) == 1 else f"{len(broken)} days up to {broken[-1]}"
+            said.append(f"{miss.rule} on {where}: {one.figure} {_number(one.value)} ({_limits(one)}); {miss.wanted}")
+    return said
+
+
+def _figure(failure: Failure) -> str:
+    """The figure among the expectation's columns, beside which there may be a bound."""
+    return next(name for name in failure.columns if not name.startswith("bound of "))
+
+
+def _message(day: str, failures: list[Failure], judged: Judged) -> str:
+    known, auditor = judged.known[day], judged.auditor
+    said = []
+    for failure in (one for one in failures if one.level == "stop"):
+        there = [known[name] for name in failure.columns if name in known]
+        seen = [f"{one.figure} {_number(one.value)} ({_limits(one)})" for one in there]
+        said.append(f"{failure.rule}: observed {', '.join(seen)}; wanted: {failure.wanted}")
+    prefix = "aside "
+    aside = [(n, what.removeprefix(prefix)) for (what, _), n in judged.counts[day].items() if what.startswith(prefix)]
+    reasons = "; ".join(f"{count} {which}" for count, which in sorted(aside, reverse=True)[:3]) or "none"
     return (
         f"the audit refused {day}, nothing of it is published. {' | '.join(said)}. "
         f"Most rows set aside: {reasons}. Data Docs: {auditor.docs}"
     )
 
 
+def _limits(one: figures.Figure) -> str:
+    """`from 0.05 up to 0.2`, `up to 0`."""
+    low = "" if one.lower is None else f"from {_number(one.lower)}"
+    high = "" if one.upper is None else f"up to {_number(one.upper)}"
+    return " ".join(part for part in (low, high) if part) or "no bounds"
+
+
 def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    if value is None:
+        return "none"
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:.4g}"

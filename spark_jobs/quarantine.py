@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from contracts.tables import LANDING
@@ -26,8 +26,13 @@ def malformed(frame: DataFrame, source: str) -> DataFrame:
 
 def misfit_clicks(misfits: DataFrame) -> DataFrame:
     """Clicks that belong to no impression (spark_jobs.labels.misfits), as they would be written as JSON."""
-    row = F.to_json(F.struct(*(one.name for one in LANDING["clicks"])), {"timestampFormat": TIME_FORMAT})
-    return misfits.select(F.col("folder").alias("day"), F.lit("clicks").alias("source"), "reason", row.alias("row"))
+    row = written("clicks").alias("row")
+    return misfits.select(F.col("folder").alias("day"), F.lit("clicks").alias("source"), "reason", row)
+
+
+def written(source: str) -> Column:
+    """A landing row's declared columns as JSON."""
+    return F.to_json(F.struct(*(one.name for one in LANDING[source])), {"timestampFormat": TIME_FORMAT})
 
 
 def pictures(spark: SparkSession, ads: list[tuple[str, str, str]], unusable: Mapping[str, str]) -> DataFrame:

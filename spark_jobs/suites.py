@@ -1,67 +1,69 @@
-"""What a day must be before anyone may read it: the two Great Expectations suites.
-
-`staged_impressions` judges rows: a frame of impressions with the helper columns of spark_jobs.figures.audited_rows.
-`day_figures` judges days: one row a day (spark_jobs.figures), each figure beside the bounds that hold for it.
-"""
+"""Declared rules (contracts/rules.py) -> a Great Expectations suite a table, on one row a day of figures and bounds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from contracts import rules
 from contracts.settings import LandingSettings
+from spark_jobs import figures
 
-ROWS_SUITE, DAYS_SUITE = "staged_impressions", "day_figures"
-# Fewer known profiles than this: the users file is not that of the traffic. Single unknown users stay, on purpose.
-MIN_KNOWN_USERS = 0.5
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
-def rows_suite():  # type: ignore[no-untyped-def]  # Great Expectations is imported only when it is used
-    """Expectations on every impression."""
+def bound_column(rule: rules.DayRule) -> str:
+    """The column of the day's own bound, for a rule whose bound is no constant."""
+    return f"bound of {rule.name}"
+
+
+def day_frame(
+    known: figures.Known, days: Sequence[str], suites: Mapping[str, rules.Suite], settings: LandingSettings
+) -> DataFrame:
+    """A row a day: `day`, every figure, and a column for each rule whose bound the trailing week gives."""
+    import pandas
+
+    rows: list[dict[str, float | None]] = []
+    for day in days:
+        row = {name: one.value for name, one in known[day].items()}
+        limits = figures.bounds(known, day, suites, settings)
+        trailing = [rule for suite in suites.values() for rule in suite.day if rule.bound.trails]
+        rows.append(row | {bound_column(rule): limits[rule.name] for rule in trailing})
+    frame = pandas.DataFrame(rows, dtype="float64")
+    frame.insert(0, "day", list(days))
+    return frame
+
+
+def expectations(suite: rules.Suite, settings: LandingSettings) -> Any:
+    """The table's suite. A bound that is null does not hold (too few days before), nor does a figure that is null."""
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
-    needed = ("day", "impression_id", "shown_at", "user_id", "ad_id", "label")
-    suite = gx.ExpectationSuite(name=ROWS_SUITE)
-    suite.expectations = [
-        *(gxe.ExpectColumnValuesToNotBeNull(column=name) for name in needed),
-        gxe.ExpectCompoundColumnsToBeUnique(column_list=["day", "impression_id"], notes="ids are unique within a day"),
-        gxe.ExpectColumnValuesToBeInSet(column="label", value_set=[0, 1]),
-        gxe.ExpectColumnValuesToBeInSet(
-            column="shown_in_day", value_set=[1], notes="shown_at lies in the business day"
-        ),
-        gxe.ExpectColumnValuesToBeInSet(
-            column="click_in_window", value_set=[1], notes="a labelled click lies in the attribution window"
-        ),
+    def said(rule: rules.AnyRule | rules.DayRule) -> dict[str, Any]:
+        severity = "critical" if rule.level == "stop" else "warning"
+        return {"notes": rule.words, "severity": severity, "meta": {"rule": rule.name, "level": rule.level}}
+
+    made = gx.ExpectationSuite(name=suite.table)
+    asked: list[Any] = [
+        gxe.ExpectColumnValuesToBeBetween(column=rules.broken(rule), max_value=0, **said(rule))
+        for rule in suite.staged()
     ]
-    return suite
-
-
-def days_suite(settings: LandingSettings):  # type: ignore[no-untyped-def]
-    """Expectations on every day's figures. A bound that is null does not hold (too few days before)."""
-    import great_expectations as gx
-    import great_expectations.expectations as gxe
-
-    def at_least(upper: str, lower: str, notes: str):  # type: ignore[no-untyped-def]
-        return gxe.ExpectColumnPairValuesAToBeGreaterThanB(
-            column_A=upper, column_B=lower, or_equal=True, ignore_row_if="either_value_is_missing", notes=notes
-        )
-
-    suite = gx.ExpectationSuite(name=DAYS_SUITE)
-    suite.expectations = [
-        gxe.ExpectColumnValuesToBeBetween(column="rows", min_value=1, notes="a day has impressions"),
-        at_least("rows", "min_rows", "not far fewer impressions than in the trailing week"),
-        at_least("max_rows", "rows", "not far more impressions than in the trailing week"),
-        at_least("ctr", "min_ctr", "CTR not far below the trailing week's"),
-        at_least("max_ctr", "ctr", "CTR not far above the trailing week's"),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="quarantined_share",
-            min_value=0,
-            max_value=settings.max_quarantined_share,
-            notes="impressions and clicks set aside, of those that landed",
-        ),
-        gxe.ExpectColumnValuesToBeBetween(column="unknown_ads", max_value=0, notes="every ad is in a catalogue"),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="known_users", min_value=MIN_KNOWN_USERS, notes="share of impressions whose user has a profile"
-        ),
-        gxe.ExpectColumnValuesToBeBetween(column="repeated_ads", max_value=0, notes="ad_id is unique"),
-        gxe.ExpectColumnValuesToBeBetween(column="repeated_users", max_value=0, notes="user_id is unique"),
-    ]
-    return suite
+    for rule in suite.day:
+        if rule.bound.trails:
+            upper, lower = rule.figure, bound_column(rule)
+            if rule.at_most is not None:
+                upper, lower = lower, upper
+            asked.append(
+                gxe.ExpectColumnPairValuesAToBeGreaterThanB(
+                    column_A=upper, column_B=lower, or_equal=True, ignore_row_if="either_value_is_missing", **said(rule)
+                )
+            )
+        else:
+            limit = figures.bound_of(rule, [], settings)
+            low, high = (limit, None) if rule.at_most is None else (None, limit)
+            if limit is not None:  # a setting that is not set bounds nothing
+                between = gxe.ExpectColumnValuesToBeBetween
+                asked.append(between(column=rule.figure, min_value=low, max_value=high, **said(rule)))
+    made.expectations = asked
+    return made

@@ -112,16 +112,30 @@ ASIDE: list[tuple[Change, str]] = [
     (add("clicks", impression_id="i999"), "clicks.parquet, row 2: click without an impression"),
     (add("clicks", impression_id="i2", clicked_at=at(f"{DAY}T09:59:00")), "row 2: click before its impression"),
     (
-        add("clicks", impression_id="i2", clicked_at=at(f"{DAY}T11:00:01")),
+        add("clicks", impression_id="i2", clicked_at=at(f"{DAY}T11:00:01"), landed_at=at(f"{DAY}T11:00:02")),
         "row 2: click outside the attribution window",
     ),
     (add("behaviours", kind="stare"), "behaviours.parquet, row 2: kind is none of view, cart, favourite, order"),
+    (
+        add("clicks", impression_id="i2", clicked_at=at(f"{DAY}T10:02:02")),
+        "row 2: click landed before it was clicked",  # by 61 s; 60 are a clock's own
+    ),
+    (
+        add("behaviours", at=at("2026-01-03T00:00:00")),
+        "behaviours.parquet, row 2: behaviour lies after its folder's day",
+    ),
+    (
+        add("behaviours", at=at("2025-12-01T23:59:59")),
+        "row 2: behaviour lies more than 31 days before its folder's day",
+    ),
     (add("ads", title="z"), "ads.parquet, row 3: another row has the same id and came first"),
 ]
 TOLD: list[tuple[Change, str]] = [
     (add("impressions"), "impressions.parquet, row 301: an exact copy, dropped"),
     (change("impressions", 4, user_id="u9"), "impressions.parquet, row 5: user has no profile; the row stays"),
     (add("clicks", clicked_at=at(f"{DAY}T10:02:00")), "clicks.parquet, row 2: a further click on one impression"),
+    (add("behaviours", at=at("2025-12-02T00:00:00")), "the day is usable"),
+    (add("clicks", impression_id="i2", clicked_at=at(f"{DAY}T10:02:01")), "the day is usable"),
     (change("ads", 1, image="0" * 64), "ads.parquet, row 2: picture is missing"),
     (change("ads", 1, image="ABC"), "ads.parquet, row 2: image is no SHA-256 in lower-case hex"),
     (change("ads", 1, image=None), "ads.parquet, row 2: ad without a picture"),
@@ -149,7 +163,7 @@ def test_what_stands_is_only_told(tmp_path: Path, odd: Change, words: str) -> No
 
 def test_attribution_window_is_closed_at_its_end(tmp_path: Path) -> None:
     tables = rows()
-    add("clicks", impression_id="i2", clicked_at=at(f"{DAY}T11:00:00"))(tables)
+    add("clicks", impression_id="i2", clicked_at=at(f"{DAY}T11:00:00"), landed_at=at(f"{DAY}T11:00:02"))(tables)
     write(tmp_path, tables)
     assert "set aside" not in said(tmp_path)[1]
 
@@ -196,6 +210,20 @@ def test_too_many_rows_set_aside_stop_the_day_at_the_folders_bound(tmp_path: Pat
     assert "5 of 301 impressions and clicks (1.66%) would be set aside; the bound is 1.00%" in text
     (tmp_path / "adlens.yaml").write_text("max_quarantined_share: 0.02\n")
     assert said(tmp_path)[0] == 0
+
+
+def test_a_folders_own_suite_replaces_a_rule(tmp_path: Path) -> None:
+    tables = rows()
+    add("behaviours", kind="stare")(tables)
+    write(tmp_path, tables)
+    (tmp_path / "suites").mkdir()
+    own = tmp_path / "suites" / "behaviours.yaml"
+    rule = "rows: [{{name: kind_is_known, {}, level: quarantine, words: odd}}]"
+    own.write_text(rule.format("holds: one_of, column: kind, values: [view, stare]"))
+    assert "set aside" not in said(tmp_path)[1]
+    own.write_text(rule.format("holds: sql, columns: [kind], where: kind = 'view'"))
+    code, text = said(tmp_path)
+    assert code == 0 and "not judged here: rule kind_is_known is SQL" in text and "set aside" not in text
 
 
 def replace(name: str, make: Callable[[Path], None]) -> Callable[[Path], None]:

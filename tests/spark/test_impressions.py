@@ -105,7 +105,7 @@ def test_impressions_that_stay_and_that_go(spark: SparkSession, settings: Settin
             ("images", pictures.MALFORMED, "misnamed"),
             ("impressions", cleaning.SAME_ID, "i2"),
             ("impressions", cleaning.UNKNOWN_AD, "i4"),
-            ("impressions", cleaning.OTHER_DAY, "i5"),
+            ("impressions", "shown_at is not in the folder's business day", "i5"),
             ("impressions", "impression_id is missing or empty", "a"),
             ("impressions", "shown_at is missing or empty", "i7"),
         ],

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contracts import paths
+from contracts import paths, rules
 from contracts.days import Days
 from contracts.errors import MissingArtifact, QualityStop
 from contracts.settings import LandingSettings, Settings
-from spark_jobs import delta, figures, impressions, quality
+from spark_jobs import delta, figure_table, figures, impressions, measures, quality
+from spark_jobs.audit import Auditor
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -35,7 +37,7 @@ def published(settings: Settings) -> list[str]:
 
 
 def test_a_range_is_published_up_to_the_first_bad_day(
-    spark: SparkSession, settings: Settings, landing: LandingFolder
+    spark: SparkSession, settings: Settings, landing: LandingFolder, tmp_path: Path
 ) -> None:
     landing.day("2026-01-01", impressions=shown(1, 10), clicks=clicked(1, 1))
     landing.day("2026-01-02", impressions=shown(2, 10), clicks=clicked(2, 1))
@@ -51,10 +53,13 @@ def test_a_range_is_published_up_to_the_first_bad_day(
     assert published(settings) == ["2026-01-01", "2026-01-02"]
     said = str(stop.value)
     assert "refused 2026-01-03" in said
-    assert "quarantined_share 0.09091" in said  # 1 of 10 impressions and 1 click
+    assert "quarantined_share 0.09091 (up to 0.01)" in said  # 1 of 10 impressions and 1 click
     assert "max_value 0.01" in said
     assert "1 impressions: ad is in neither" in said
     assert str(paths.data_docs(settings)) in said
+    known = figure_table.read(settings, days.texts())
+    assert sorted(known) == ["2026-01-01", "2026-01-02", "2026-01-03"], "the refused day's figures are there to see"
+    assert known["2026-01-03"]["quarantined_share"].verdict == "stop"
 
     # The landing folder is put right and the day run again.
     landing.day("2026-01-03", impressions=shown(3, 10), clicks=clicked(3, 1))
@@ -67,6 +72,17 @@ def test_a_range_is_published_up_to_the_first_bad_day(
 
     before = {name: delta.version(settings, name) for name in report.versions}
     assert quality.run(spark, settings, again).versions == before, "the same days again commit nothing"
+    assert known["2026-01-01"]["ctr"].value == 0.2, "the range had seen the late click"
+
+    # Other days in another order end in the same figures: day 4 first, day 1 last.
+    other = settings.model_copy(update={"home": tmp_path / "other"})
+    from tests.spark.conftest import link_setup
+
+    link_setup(other.home_path)
+    for start, end in (("2026-01-03", "2026-01-05"), ("2026-01-01", "2026-01-03")):
+        impressions.run(spark, other, Days.parse(start, end))
+        quality.run(spark, other, Days.parse(start, end))
+    assert figure_table.read(other, days.texts()) == figure_table.read(settings, days.texts())
 
     pages = list((paths.data_docs(settings) / "uncommitted" / "data_docs").rglob("*.html"))
     assert len(pages) > 2
@@ -80,72 +96,94 @@ def test_a_range_is_published_up_to_the_first_bad_day(
         assert not fetched, (page, fetched)
 
 
+SUITES = rules.load()
+
+
+def figures_of(counts: dict[str, dict[str, int]], settings: LandingSettings) -> figures.Known:
+    """Days of nothing but these counts, judged in order."""
+    known = {}
+    for day, given in counts.items():
+        by_part = {(what, 0): n for what, n in {"known_users": given["rows"], **given}.items()}
+        known[day] = {one.figure: one for one in figures.measured(day, by_part, SUITES, settings)}
+    return figures.judged(known, sorted(known), SUITES, settings)
+
+
 @pytest.mark.parametrize(
-    ("rows", "clicks", "wanted"),
+    ("given", "rule"),
     [
-        (10, 10, "CTR not far above the trailing week's"),
-        (10, 0, "CTR not far below the trailing week's"),
-        (2, 1, "not far fewer impressions than in the trailing week"),
-        (0, 0, "a day has impressions"),
+        ({"rows": 10, "labels": 3}, None),
+        ({"rows": 10, "labels": 10}, "ctr_not_high"),
+        ({"rows": 10, "labels": 0}, "ctr_not_low"),
+        ({"rows": 2, "labels": 1}, "enough_impressions"),
+        ({"rows": 30, "labels": 9}, "not_too_many_impressions"),
+        ({"rows": 0, "labels": 0}, "has_impressions"),
+        ({"rows": 10, "labels": 3, "known_users": 4}, "users_are_known"),
+        ({"rows": 10, "labels": 3, "before": 1, "unknown_ads": 1}, "ads_are_known"),
+        ({"rows": 10, "labels": 3, "broken_staged_ids_unique": 1}, "staged_ids_unique"),
+        ({"rows": 10, "labels": 3, "aside impressions: x": 1}, "little_set_aside"),
     ],
 )
-def test_what_stops_a_day(
-    spark: SparkSession, settings: Settings, rows: int, clicks: int, wanted: str
-) -> None:
-    """The suites on figures alone: three days of 10 impressions and 3 clicks before it."""
-    from spark_jobs import suites
-    from spark_jobs.audit import Auditor
-
-    counted = {f"2026-01-0{n}": (10, 3) for n in range(1, 4)}
-    day = figures.DayFigures(
-        "2026-01-04",
-        rows,
-        clicks / rows if rows else 0.0,
-        **figures.bounds("2026-01-04", counted, settings),
-        quarantined_share=0.0,
-        unknown_ads=0,
-        known_users=1.0,
-        repeated_ads=0,
-        repeated_users=0,
-    )
-    none = spark.createDataFrame([], delta.declaration("impressions").ddl)
-    frames = {
-        suites.ROWS_SUITE: figures.audited_rows(none, settings),
-        suites.DAYS_SUITE: figures.as_frame(spark, [day]),
-    }
-    failures = Auditor(settings).audit(Days.parse("2026-01-04"), frames)
-    assert wanted in " ".join(failure.wanted for failure in failures)
+def test_what_stops_a_day(settings: Settings, given: dict[str, int], rule: str | None) -> None:
+    """Three days of 10 impressions and 3 clicks before it. What Great Expectations says, the table says too."""
+    before = {f"2026-01-0{n}": {"rows": 10, "labels": 3} for n in range(1, 4)}
+    known = figures_of({**before, "2026-01-04": given}, settings)
+    failures = [one for one in Auditor(settings, SUITES).audit(Days.parse("2026-01-04"), known) if one.level == "stop"]
+    assert ([rule] if rule else []) == [one.rule for one in failures if one.rule in ("ctr_not_low", rule)][-1:]
+    stopped = {one.figure for one in known["2026-01-04"].values() if one.verdict == "stop"}
+    assert stopped == {name for failure in failures for name in failure.columns if not name.startswith("bound of")}
 
 
-def test_rows_that_stage_1_would_never_write(spark: SparkSession, settings: Settings) -> None:
-    from spark_jobs import suites
-    from spark_jobs.audit import Auditor
-
+def test_rows_that_stage_1_would_never_write(spark: SparkSession) -> None:
+    """Counts of a day written by hand, every one told on paper."""
     noon = dt.datetime(2026, 1, 1, 12)
     late, early = dt.datetime(2026, 1, 1, 14), dt.datetime(2025, 12, 31, 12)
     rows = [
         ("2026-01-01", "i1", noon, "u", "a", 0, None, 1, late),  # click two hours later
         ("2026-01-01", "i2", early, "u", "a", 0, None, 0, None),  # another day
-        ("2026-01-01", "i3", noon, "u", "a", 0, None, 0, None),
-        ("2026-01-01", "i3", noon, "u", "a", 0, None, 0, None),  # twice
-        ("2026-01-01", "i4", noon, "u", "a", 0, None, 2, None),  # no label
-        ("2026-01-01", "i5", noon, None, "a", 0, None, 0, None),
+        ("2026-01-01", "i3", noon, "u", "b", 0, None, 0, None),
+        ("2026-01-01", "i3", noon, "u", "b", 0, None, 0, None),  # twice
+        ("2026-01-01", "i4", noon, "v", "gone", None, None, 2, None),  # no label
+        ("2026-01-01", "i5", noon, None, "old", 1, None, 0, None),
     ]
-    ddl = delta.declaration("impressions").ddl.replace(" NOT NULL", "")
-    good = figures.DayFigures("2026-01-01", 6, 0.1, None, None, None, None, 0.0, None, 1.0, 0, 0)
-    frames = {
-        suites.ROWS_SUITE: figures.audited_rows(spark.createDataFrame(rows, ddl), settings),
-        suites.DAYS_SUITE: figures.as_frame(spark, [good]),
+    catalogue = [
+        ("2025-12-31", "old", "c1", "b", "s", 1.0, "t", 1, None),
+        ("2026-01-01", "a", "c1", "b", "s", -1.0, "t", 1, "0" * 64),
+        ("2026-01-01", "b", None, "b", "s", float("nan"), "t", 1, None),
+    ]
+    acted = [("2026-01-01", "u", ad, "view", noon) for ad in ("a", "a", "old")]
+    clicks = [("2026-01-01", "i1", late, late), ("2026-01-01", "i9", noon, dt.datetime(2026, 1, 2))]
+    given: dict[str, list[tuple[Any, ...]]] = {
+        "impressions": rows,
+        "ads": catalogue,
+        "users": [("2026-01-01", "u", "25-34", "f", None, "low")],
+        "behaviours": acted,
+        "clicks": clicks,
+        "quarantine": [("2026-01-01", "clicks", "click without an impression", "{}")],
     }
-    failures = Auditor(settings).audit(Days.parse("2026-01-01"), frames)
-    assert sorted(one.columns for one in failures) == [
-        ("click_in_window",),
-        ("day", "impression_id"),
-        ("label",),
-        ("shown_in_day",),
-        ("user_id",),
-    ]
-    assert {one.suite for one in failures} == {suites.ROWS_SUITE}
+    ddl = {name: delta.declaration(name).ddl.replace(" NOT NULL", "") for name in given}
+    frames = {name: spark.createDataFrame(one, ddl[name]) for name, one in given.items()}
+    counts = measures.counted(frames, SUITES, LandingSettings(), ["2026-01-01"])["2026-01-01"]
+    known = {one.figure: one for one in figures.measured("2026-01-01", counts, SUITES, LandingSettings())}
+    broken = {name.removeprefix("broken_") for name, one in known.items() if name.startswith("broken_") and one.value}
+    assert broken == {
+        "staged_click_in_window",
+        "staged_ids_unique",
+        "staged_label_is_binary",
+        "staged_in_day",
+        "staged_user",
+        "click_landed_in_folder_day",
+        "price_not_negative",
+    }
+    values = {name: known[name].value for name in ("unknown_ads", "known_users", "group_fill", "missing_pictures")}
+    # 2 of 3 ads of the groups a, b, gone, old are known by a catalogue; 4 of 6 impressions are of u
+    assert values == {"unknown_ads": 1, "known_users": 4 / 6, "group_fill": 6 / (4 * 25), "missing_pictures": 0.5}
+    assert known["clicks_joined"].value == 0.5 and known["behaviours_known_ads"].value == pytest.approx(2 / 3)
+    assert known["quarantined_share"].value == pytest.approx(1 / 8), "a click that fits nothing landed once, not twice"
+    assert known["shown_gap_minutes"].value == 12 * 60 and known["landed_gap_minutes"].value == 0
+    category = known["drift_category_id"].buckets
+    assert category is not None and (category[0], sum(category)) == (2, 4), "2 of ad b, which has none; 2 of ad a"
+    position = known["drift_position"].buckets
+    assert position is not None and (position[0], sorted(position)[-2:]) == (1, [1, 4])
 
 
 def test_a_day_that_is_not_staged(spark: SparkSession, settings: Settings) -> None:
@@ -153,16 +191,45 @@ def test_a_day_that_is_not_staged(spark: SparkSession, settings: Settings) -> No
         quality.run(spark, settings, Days.parse("2026-01-01"))
 
 
+def limits(counts: dict[str, dict[str, int]], day: str, settings: LandingSettings) -> dict[str, float | None]:
+    known = figures_of(counts, settings)
+    wanted = ("enough_impressions", "not_too_many_impressions", "ctr_not_low", "ctr_not_high")
+    return {name: limit for name, limit in figures.bounds(known, day, SUITES, settings).items() if name in wanted}
+
+
 def test_bounds() -> None:
-    week = {f"2026-01-0{n}": (100, 10) for n in range(1, 8)} | {"2025-12-31": (9, 9)}
-    none = dict.fromkeys(("min_rows", "max_rows", "min_ctr", "max_ctr"))
-    assert figures.bounds("2026-01-03", week, LandingSettings()) == none | {
+    week = {f"2026-01-0{n}": {"rows": 100, "labels": 10} for n in range(1, 9)}
+    week["2025-12-31"] = {"rows": 9, "labels": 9}
+    assert limits(week, "2026-01-03", LandingSettings()) == {
         # days 1 and 2 and 31 December: 209 impressions, 29 clicks
-        "min_rows": pytest.approx(209 / 3 / 2),
-        "max_rows": pytest.approx(209 / 3 * 2),
-        "min_ctr": pytest.approx(29 / 209 / 2),
-        "max_ctr": pytest.approx(29 / 209 * 2),
+        "enough_impressions": pytest.approx(209 / 3 / 2),
+        "not_too_many_impressions": pytest.approx(209 / 3 * 2),
+        "ctr_not_low": pytest.approx(29 / 209 / 2),
+        "ctr_not_high": pytest.approx(29 / 209 * 2),
     }
-    assert figures.bounds("2026-01-02", week, LandingSettings()) == none, "two days are no week"
+    assert set(limits(week, "2026-01-02", LandingSettings()).values()) == {None}, "two days are no week"
     own = LandingSettings(min_rows=5, max_ctr=0.5)
-    assert figures.bounds("2026-01-08", week, own) == {"min_rows": 5, "max_rows": 200, "min_ctr": 0.05, "max_ctr": 0.5}
+    assert limits(week, "2026-01-08", own) == {
+        "enough_impressions": 5,
+        "not_too_many_impressions": 200,
+        "ctr_not_low": pytest.approx(0.05),
+        "ctr_not_high": 0.5,
+    }
+
+
+def test_drift() -> None:
+    """PSI by hand: (0.5 - 0.25) ln 2 + (0.5 - 0.75) ln(2 / 3) = 0.17329 + 0.10137; an empty bucket counts as 0.0001."""
+    assert figures.stability_index([10, 10], [25, 75]) == pytest.approx(0.274653, abs=1e-6)
+    assert figures.stability_index([3, 1], [75, 25]) == 0
+    assert figures.stability_index([1, 0], [0, 1]) == pytest.approx(2 * 0.9999 * 9.21034, rel=1e-5)
+    days = [f"2026-01-0{n}" for n in range(1, 10)]
+    drift = "drift_gender"
+    known: figures.Known = {
+        day: {drift: figures.Figure(day, "users", drift, None, 100, buckets=(50.0, 50.0))} for day in days
+    }
+    known[days[-1]] = {drift: figures.Figure(days[-1], "users", drift, None, 100, buckets=(1.0, 99.0))}
+    judged = figures.judged(known, days, SUITES, LandingSettings())
+    assert judged[days[2]][drift].value is None, "two days are no week"
+    steady, moved = judged[days[7]][drift], judged[days[8]][drift]
+    assert (steady.value, steady.verdict, steady.upper) == (0, "pass", pytest.approx(0.1))
+    assert (moved.verdict, moved.level) == ("warn", "warn") and moved.value and moved.value > 1
