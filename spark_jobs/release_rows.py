@@ -79,8 +79,8 @@ def following(settings: Settings, day: str) -> list[tuple[Run, Days]]:
         (groups.run, "ad_groups", folders + 1),
     ]
     for run, table, reach in reaches:
-        built = delta.built_days(settings, table)
-        there = [one for one in Days(own, own + timedelta(days=reach)).texts() if one in built]
+        made = delta.built_days(settings, table)
+        there = [one for one in Days(own, own + timedelta(days=reach)).texts() if one in made]
         if there:
             found.append((run, Days(parse_day(there[0]), parse_day(there[-1]) + timedelta(days=1))))
     return found
