@@ -38,7 +38,9 @@ COMMANDS: dict[str, Command] = {
     "impressions": _spark("impressions", "1 landing files -> impressions with labels, staged; quarantine"),
     "quality": _spark("quality", "2 audit the day and publish it"),
     "quarantine": Command("adlens.quarantine", "list, show and release the rows that were set aside"),
-    "features": _spark("features", "3 snapshots: user_features, ad_features"),
+    "features": Command(
+        "spark_jobs.feature_commands", "3 snapshots: user_features, ad_features; also `features list | plan | apply`"
+    ),
     "materialise": _spark("materialise", "3 newest snapshot -> Feast's online store"),
     "groups": _spark("groups", "4 impressions with the snapshot before them: ad_groups, user_groups"),
     "rebuild": _spark("rebuild", "4 groups again where late clicks have changed a label"),

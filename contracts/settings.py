@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -51,6 +52,9 @@ class Settings(LandingSettings):
     seed: int = Field(20260101, description="seed of training and of every bootstrap")
     spark_master: str = Field("local[2]", description="Spark master of the stages run by hand")
     spark_memory: str = Field("2g", description="Spark driver heap")
+    feast_engine: Literal["local", "spark.engine"] = Field(
+        "local", description="who writes the online store: `local`, one process in batches; `spark.engine`, executors"
+    )
     mlflow_uri: str | None = Field(None, description="MLflow tracking URI; None: SQLite in <home>/mlflow")
     kfp_endpoint: str | None = Field(None, description="KFP API; None: kfp.local on this machine")
     schedule: str = Field("0 2 * * *", description="cron of the daily DAG in time_zone; `none`: runs when asked for")

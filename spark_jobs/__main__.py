@@ -26,7 +26,7 @@ STAGES = {
     "impressions": ("spark_jobs.impressions", "landing files -> staged tables, labels, quarantine"),
     "quality": ("spark_jobs.quality", "audit the staged day and publish it"),
     "features": ("spark_jobs.features", "the day's snapshots: user_features, ad_features"),
-    "materialise": ("spark_jobs.feast_store", "register the features and load the online store"),
+    "materialise": ("spark_jobs.materialise", "register the features and load the online store"),
     "groups": ("spark_jobs.groups", "impressions joined with the snapshot before them: user_groups, ad_groups"),
     "rebuild": ("spark_jobs.rebuild", "groups again where late clicks have changed a label"),
 }

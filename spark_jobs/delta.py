@@ -247,17 +247,10 @@ def _narrowed(frame: DataFrame, table: Table) -> DataFrame:
 
     columns = []
     for one in declared.fields:
-<<<<<<< HEAD
-        if isinstance(one.dataType, ArrayType) and isinstance(one.dataType.elementType, StructType):
-            columns.append(fields(one.name, one.dataType.elementType).alias(one.name))
-        else:
-            columns.append(F.col(one.name))
-=======
         column, kind = F.col(one.name), one.dataType
         if isinstance(kind, ArrayType) and isinstance(kind.elementType, StructType):
             column = fields(one.name, kind.elementType).alias(one.name)
         columns.append(column)
->>>>>>> 64007e1 (Architecture names features.md)
     return frame.select(*columns)
 
 

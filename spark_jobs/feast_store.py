@@ -1,6 +1,6 @@
-"""Feast for the jobs: its variables from the settings, apply when something changed, materialise the newest day.
+"""Feast for the jobs: its variables from the settings, and its registry, applied when a definition changed.
 
-`run` is the command `materialise`. `store` gives groups.py an applied FeatureStore whose offline side is our session.
+`store` gives the jobs an applied FeatureStore whose offline side is our session.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import json
 import logging
 import os
 import shlex
-import time
 import warnings
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -25,19 +24,16 @@ from pyspark.sql import SparkSession
 
 from contracts import paths
 from contracts.artifacts import digest, write_atomically
-from contracts.days import Days, day_start
-from contracts.errors import MissingArtifact
-from contracts.report import StageReport
 from contracts.settings import Settings
-from spark_jobs import delta
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-STAGE = "3-materialise"
 REPOSITORY = Path(__file__).resolve().parents[1] / "feature_repo"
 VIEWS = ("user_features", "ad_features")
-APPLIED, MATERIALISED, ENVIRONMENT, ONLINE = "applied.json", "materialised.json", "environment", "online.yaml"
+APPLIED, ENVIRONMENT, ONLINE = "applied.json", "environment", "online.yaml"
+# In what Feast makes of a definition: when it was made, and the transformation as bytes, whose text stands beside.
+PASSING = ("meta", "createdTimestamp", "lastUpdatedTimestamp", "body")
 
 
 def variables(settings: Settings) -> dict[str, str]:
@@ -48,6 +44,8 @@ def variables(settings: Settings) -> dict[str, str]:
         "ADLENS_FEAST_TABLES": paths.table(settings, "").rstrip("/"),
         "ADLENS_FEAST_SETS": settings.feature_sets,
         "ADLENS_FEAST_TTL_SECONDS": str(int((timedelta(days=1) + delay).total_seconds())),
+        "ADLENS_FEAST_TIME_ZONE": settings.time_zone,
+        "ADLENS_FEAST_ENGINE": settings.feast_engine,
         "ADLENS_FEAST_REGISTRY": f"sqlite:///{home / 'registry.db'}",
         "ADLENS_FEAST_ONLINE": str(home / "online.db"),
         "ADLENS_FEAST_SPARK_MASTER": settings.spark_master,
@@ -70,34 +68,35 @@ def store(spark: SparkSession, settings: Settings) -> FeatureStore:
 
     Feast reads the session that is active, so that nothing leaves our own.
     """
-    home = paths.feature_store(settings)
-    home.mkdir(parents=True, exist_ok=True)
-    os.environ.update(variables(settings))
-    os.environ.setdefault("FEAST_USAGE", "False")
     with quiet():
-        from feast import FeatureStore
-
-        opened = FeatureStore(repo_path=str(REPOSITORY))
-        apply(opened, settings)
+        opened = registered(settings)
     # Feast lets backquoted names be regular expressions in our session; ours are names.
     spark.conf.set("spark.sql.parser.quotedRegexColumnNames", "false")
+    return opened
+
+
+def registered(settings: Settings) -> FeatureStore:
+    """The same for work that needs no Spark: registry and online store."""
+    paths.feature_store(settings).mkdir(parents=True, exist_ok=True)
+    os.environ.update(variables(settings))
+    os.environ.setdefault("FEAST_USAGE", "False")
+    from feast import FeatureStore
+
+    opened = FeatureStore(repo_path=str(REPOSITORY))
+    apply(opened, settings)
     return opened
 
 
 def apply(opened: FeatureStore, settings: Settings) -> bool:
     """Register the definitions unless the same ones are registered. Returns whether it had to."""
     home = paths.feature_store(settings)
-    state = _state(settings)
-    if _read(home / APPLIED) == state and (home / "registry.db").is_file() and (home / "online.db").is_file():
+    objects = _definitions().OBJECTS
+    state = {"digest": digest([[_plain(one) for one in objects], variables(settings), version("feast")])}
+    if read_note(home / APPLIED) == state and (home / "registry.db").is_file() and (home / "online.db").is_file():
         return False
-    module = _definitions()
-    wanted = {(type(one).__name__, one.name) for one in module.OBJECTS}
-    stale: list[Any] = [
-        one
-        for one in _registered(opened)
-        if (type(one).__name__, one.name) not in wanted
-    ]
-    opened.apply(module.OBJECTS, objects_to_delete=stale, partial=False)
+    wanted = {(type(one).__name__, one.name) for one in objects}
+    stale: list[Any] = [one for one in _registered(opened) if (type(one).__name__, one.name) not in wanted]
+    opened.apply(objects, objects_to_delete=stale, partial=False)
     exported = "".join(f"export {name}={shlex.quote(text)}\n" for name, text in variables(settings).items())
     write_atomically(home / ENVIRONMENT, exported)
     write_atomically(home / ONLINE, _online_yaml())
@@ -105,49 +104,28 @@ def apply(opened: FeatureStore, settings: Settings) -> bool:
     return True
 
 
-def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
-    """Load S(last day of the interval) into the online store; never an older day over a newer one.
+def differences(opened: FeatureStore) -> list[str]:
+    """What the registry holds otherwise than the code declares it, as `<kind> <name>: <fields>`; [] when it is applied.
 
-    Raises MissingArtifact when that day has no snapshot.
+    Feast's own plan calls an untouched source changed, because it compares the times at which the two were made.
     """
-    began = time.monotonic()
-    newest = days.end - timedelta(days=1)
-    for table in VIEWS:
-        if newest.isoformat() not in delta.built_days(settings, table):
-            raise MissingArtifact(f"table {table} holds no snapshot of {newest}; run features for the day first")
-    stamp = day_start(newest + timedelta(days=1), settings.time_zone)
-    said: dict[str, Any] = {
-        "stage": STAGE,
-        "day": newest.isoformat(),
-        "versions": {table: delta.version(settings, table) for table in VIEWS},
-    }
-    served = materialised(settings)
-    if served is not None and served > newest:
-        remark = f"the online store already serves {served}; {newest} is older and was not loaded over it"
-        return StageReport(**said, seconds=time.monotonic() - began, remarks=[remark])
-    opened = store(spark, settings)
-    rows = {t: delta.read(spark, settings, t, [newest.isoformat()]).count() for t in VIEWS}
-    with quiet():
-        opened.materialize(start_date=stamp, end_date=stamp, feature_views=list(VIEWS))
-    spark.conf.set("spark.sql.parser.quotedRegexColumnNames", "false")
-    note = {"day": newest.isoformat(), "event_timestamp": stamp.isoformat(), "rows": rows}
-    write_atomically(paths.feature_store(settings) / MATERIALISED, json.dumps(note, indent=2) + "\n")
-    return StageReport(
-        **said, seconds=time.monotonic() - began, rows_in=sum(rows.values()), rows_out=sum(rows.values()), counts=rows
-    )
-
-
-def materialised(settings: Settings) -> date | None:
-    """The day whose snapshot the online store serves; None before the first."""
-    note = _read(paths.feature_store(settings) / MATERIALISED)
-    return None if note is None else date.fromisoformat(str(note["day"]))
-
-
+    declared = {(type(one).__name__, one.name): _plain(one) for one in _definitions().OBJECTS}
+    registered = {(type(one).__name__, one.name): _plain(one) for one in _registered(opened)}
+    said = [f"{kind} {name}: not registered" for kind, name in sorted(set(declared) - set(registered))]
+    said += [f"{kind} {name}: no longer declared" for kind, name in sorted(set(registered) - set(declared))]
+    for kind, name in sorted(set(declared) & set(registered)):
+        ours, theirs = declared[kind, name], registered[kind, name]
+        other = sorted(field for field in {*ours, *theirs} if ours.get(field) != theirs.get(field))
+        if other:
+            said.append(f"{kind} {name}: {', '.join(other)}")
+    return said
 
 
 def _registered(opened: FeatureStore) -> list[Any]:
     """Services, views and entities in the registry; services first, for they hold the views."""
-    return [*opened.list_feature_services(), *opened.list_feature_views(), *opened.list_entities()]
+    views = [*opened.list_feature_views(), *opened.list_on_demand_feature_views()]
+    entities = [one for one in opened.list_entities() if not _is_feasts(one.name)]
+    return [*opened.list_feature_services(), *views, *entities]
 
 
 def _definitions() -> ModuleType:
@@ -159,28 +137,38 @@ def _definitions() -> ModuleType:
     return module
 
 
-def _state(settings: Settings) -> dict[str, str]:
-    """Digest of all that decides what is registered."""
-    root = REPOSITORY.parent
-    files = (
-        REPOSITORY / "definitions.py",
-        REPOSITORY / "feature_store.yaml",
-        *sorted((root / "contracts").glob("*feature*.py")),
-        root / "contracts" / "tables.py",
-    )
-    texts = [file.read_text(encoding="utf-8") for file in files]
-    return {"digest": digest([texts, variables(settings), version("feast")])}
+def _is_feasts(name: str) -> bool:
+    """Whether Feast adds it by itself: an entity of no value, for a view that has none."""
+    return name.startswith("__")
+
+
+def _plain(one: Any) -> dict[str, Any]:
+    """A definition's fields as JSON values, without what passes."""
+    from google.protobuf.json_format import MessageToDict
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: kept(inner) for name, inner in sorted(value.items()) if name not in PASSING}
+        if isinstance(value, list):
+            return [
+                kept(inner) for inner in value if not (isinstance(inner, dict) and _is_feasts(inner.get("name", "")))
+            ]
+        return value
+
+    fields = kept(MessageToDict(one.to_proto().spec))
+    return {name: value for name, value in fields.items() if value != []}
 
 
 def _online_yaml() -> str:
-    """The configuration without its offline store: what a predictor reads, on a machine that has no Spark."""
+    """The configuration without offline store and engine: what a predictor reads, on a machine that has no Spark."""
     text = os.path.expandvars((REPOSITORY / "feature_store.yaml").read_text(encoding="utf-8"))
     config = yaml.safe_load(text)
-    del config["offline_store"]
+    del config["offline_store"], config["batch_engine"]
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_note(path: Path) -> dict[str, Any] | None:
+    """A small JSON file; None where there is none."""
     if not path.is_file():
         return None
     try:
