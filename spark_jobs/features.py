@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
@@ -28,13 +28,14 @@ from spark_jobs.expressions import landed_value
 from spark_jobs.small_frames import small_frame
 
 STAGE = "3-features"
+FEW_CLICKS = 1_000_000  # in the look-back, all days together, that are broadcast: some 100 MB on each executor
 CENTS = "decimal(20,4)"  # prices are summed exactly, so that no order of rows changes a mean
 
 
 @dataclass(frozen=True)
 class Landed:
     """What the snapshots of `days` are made of. `ads`, `users`: of these days; the rest of the whole look-back of
-    `folders`; `clicked`: history.first_clicks; `acts`: history.acts."""
+    `folders`; `shown`: impressions; `clicked`: history.first_clicks of them; `acts`: history.acts."""
 
     days: Days
     folders: int
@@ -43,6 +44,7 @@ class Landed:
     users: DataFrame
     all_ads: DataFrame
     all_users: DataFrame
+    shown: DataFrame
     clicked: DataFrame
     acts: DataFrame
 
@@ -67,7 +69,7 @@ def ad_features(landed: Landed, features: Sequence[Feature], until: ExitStack) -
     shown = _by_how(own, "ctr")
     if shown:
         lasts = {feature.transform.folders for feature in shown}
-        counts = history.shown_and_clicked(landed.clicked, "ad_id", landed.days, landed.folders, lasts)
+        counts = history.shown_and_clicked(landed.shown, landed.clicked, "ad_id", landed.days, landed.folders, lasts)
         rows = rows.join(counts, ["day", "ad_id"], "left")
     rows = _with_groups(rows, own, until)
     rows = _with_listed(rows, landed.all_ads, "ad_id", landed, _by_how(own, "listed"))
@@ -85,7 +87,7 @@ def user_features(landed: Landed, features: Sequence[Feature]) -> DataFrame:
     shown = _by_how(own, "ctr")
     if shown:
         lasts = {feature.transform.folders for feature in shown}
-        counts = history.shown_and_clicked(landed.clicked, "user_id", landed.days, landed.folders, lasts)
+        counts = history.shown_and_clicked(landed.shown, landed.clicked, "user_id", landed.days, landed.folders, lasts)
         rows = rows.join(counts, ["day", "user_id"], "left")
     rows = _with_listed(rows, landed.all_users, "user_id", landed, _by_how(own, "listed"))
     counted, lists = _by_how(own, "acted"), _by_how(own, "recent")
@@ -153,16 +155,22 @@ def _with_listed(
 
 
 def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
-    """Write the snapshots of every day of the interval. Raises MissingArtifact for a day that was not published."""
+    """Write the snapshots of every day of the interval, and again those after it that look back on it: in a repair,
+    they may have been made before these days were there. Raises MissingArtifact for a day that was not published."""
     began = time.monotonic()
-    wanted = days.texts()
     for table in ("impressions", "ads", "users"):
-        absent = sorted(set(wanted) - delta.built_days(settings, table))
+        absent = sorted(set(days.texts()) - delta.built_days(settings, table))
         if absent:
             raise MissingArtifact(
                 f"table {table} holds no row of {', '.join(absent)}; run impressions and quality for the day first"
             )
-    features = built(settings)
+    features, asked = built(settings), days
+    remarks = []
+    last = max([days.end - timedelta(days=1), *_looking_back(settings, days, lookback(features))])
+    if last >= days.end:
+        days = Days(days.start, last + timedelta(days=1))
+        remarks.append(f"made again up to {last}: these snapshots look back on the days")
+    wanted = sorted(set(days.texts()) & delta.built_days(settings, "ads"))
     with ExitStack() as until:
         landed = _landed(spark, settings, days, features, until)
         tables = {"ad_features": ad_features(landed, features, until), "user_features": user_features(landed, features)}
@@ -172,29 +180,43 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
             )
             for name, frame in tables.items()
         }
-        rows_in = landed.clicked.count()
     return StageReport(
         stage=STAGE,
-        day=wanted[-1],
+        day=asked.texts()[-1],
         seconds=time.monotonic() - began,
-        rows_in=rows_in,
+        rows_in=sum(delta.row_counts(settings, "impressions", _window(days, features)).values()),
         rows_out=sum(one.rows for one in written.values()),
         versions={name: one.version for name, one in written.items()},
         counts={name: one.rows for name, one in written.items()},
+        remarks=remarks,
     )
+
+
+def _looking_back(settings: Settings, days: Days, folders: int) -> list[date]:
+    """Days after the interval whose snapshots are there and count its last day."""
+    if folders == 1:
+        return []
+    after = Days(days.end, days.end + timedelta(days=folders - 1))
+    made = delta.built_days(settings, "ad_features") | delta.built_days(settings, "user_features")
+    return [day for day in after if day.isoformat() in made]
+
+
+def _window(days: Days, features: Sequence[Feature]) -> list[str]:
+    return days.widened(before=lookback(features) - 1).texts()
 
 
 def _landed(
     spark: SparkSession, settings: Settings, days: Days, features: Sequence[Feature], until: ExitStack
 ) -> Landed:
     folders = lookback(features)
-    window = days.widened(before=folders - 1).texts()
+    window = _window(days, features)
     stamped = stamps(spark, days, settings)
     ads, users = (delta.read(spark, settings, table, window) for table in ("ads", "users"))
     impressions = delta.read(spark, settings, "impressions", window)
     # A valid click lands on its impression's day or later, and in no folder after the last snapshot's.
     clicks = _log(spark, settings, "clicks", window)
-    clicked = history.first_clicks(impressions, clicks, settings).persist()
+    few = sum(delta.row_counts(settings, "clicks", window).values()) <= FEW_CLICKS
+    clicked = history.first_clicks(impressions, clicks, few, settings).persist()
     until.callback(clicked.unpersist)
     own = F.col("day").isin(days.texts())
     return Landed(
@@ -205,6 +227,7 @@ def _landed(
         users=users.where(own),
         all_ads=ads,
         all_users=users,
+        shown=impressions,
         clicked=clicked,
         acts=history.acts(_log(spark, settings, "behaviours", window), stamped, days, folders),
     )

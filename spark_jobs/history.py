@@ -38,11 +38,11 @@ def within(last: int, folders: int) -> SparkColumn:
     return F.date_diff(F.to_date("day"), F.to_date("folder")) < last
 
 
-def first_clicks(impressions: DataFrame, clicks: DataFrame, settings: LandingSettings) -> DataFrame:
-    """Impressions with `landed`: the first folder in which a valid click of it landed (null: none).
+def first_clicks(impressions: DataFrame, clicks: DataFrame, few: bool, settings: LandingSettings) -> DataFrame:
+    """The clicked impressions (day, user_id, ad_id) with `landed`: the first folder in which a valid click landed.
 
     Valid as for a label: inside the attribution window, landed within the lateness bound. Ids are unique within a
-    business day only, so that also decides which day's impression was clicked.
+    business day only, so that also decides which day's impression was clicked. `few`: the clicks may be broadcast.
     """
     shown = impressions.select("day", "impression_id", "shown_at", "user_id", "ad_id")
     clicked = clicks.select(F.col("day").alias("landed_in"), "impression_id", "clicked_at")
@@ -54,24 +54,26 @@ def first_clicks(impressions: DataFrame, clicks: DataFrame, settings: LandingSet
         & (age >= 0)
         & (age <= settings.lateness_days)
     )
-    found = (
-        shown.join(clicked, "impression_id")
-        .where(valid)
-        .groupBy("day", "impression_id")
-        .agg(F.min("landed_in").alias("landed"))
+    met = shown.join(F.broadcast(clicked) if few else clicked, "impression_id").where(valid)
+    return met.groupBy("day", "impression_id").agg(
+        F.first("user_id").alias("user_id"), F.first("ad_id").alias("ad_id"), F.min("landed_in").alias("landed")
     )
-    return shown.join(found, ["day", "impression_id"], "left")
 
 
-def shown_and_clicked(clicked: DataFrame, entity: str, days: Days, folders: int, lasts: Iterable[int]) -> DataFrame:
+def shown_and_clicked(
+    impressions: DataFrame, clicked: DataFrame, entity: str, days: Days, folders: int, lasts: Iterable[int]
+) -> DataFrame:
     """day, <entity>, and for each n of `lasts` shown_<n> and clicked_<n> (bigint) of the last n folders."""
-    counts = clicked.groupBy("day", entity, "landed").agg(F.count(F.lit(1)).alias("n"))  # small before the explosion
-    known = F.col("landed").isNotNull() & (F.col("landed") <= F.col("day"))
+    rows, zero, never = F.count(F.lit(1)), F.lit(0).cast("long"), F.lit(None).cast("string")
+    shown = impressions.groupBy("day", entity).agg(rows.alias("n"), zero.alias("c"), never.alias("landed"))
+    clicks = clicked.groupBy("day", entity, "landed").agg(zero.alias("n"), rows.alias("c"))
+    counts = shown.unionByName(clicks)  # a row an entity and day, nearly: small before the explosion
     sums = []
     for last in sorted(set(lasts)):
         inside = within(last, folders)
+        landed = inside & (F.col("landed") <= F.col("day"))
         sums.append(F.sum(F.when(inside, F.col("n")).otherwise(0)).alias(f"shown_{last}"))
-        sums.append(F.sum(F.when(inside & known, F.col("n")).otherwise(0)).alias(f"clicked_{last}"))
+        sums.append(F.sum(F.when(landed, F.col("c")).otherwise(0)).alias(f"clicked_{last}"))
     return counted_for(counts, days, folders).groupBy("day", entity).agg(*sums)
 
 
