@@ -66,6 +66,10 @@ class Settings(LandingSettings):
     alert_webhook: str | None = Field(
         None, description="name of the environment variable that holds a webhook's URL; None: alerts go to the log"
     )
+    rerun_days: int = Field(7, ge=0, description="maintenance keeps what a run of a day this long ago would need")
+    vacuum_hours: int = Field(168, ge=0, description="files of older versions stay this long for their readers")
+    log_retention_days: int = Field(30, ge=0, description="versions and `adlens changes` go back this long")
+    optimize_file_mb: int = Field(128, gt=0, description="smaller files of a day are put together up to this size")
     bootstrap_samples: int = Field(1000, gt=0, description="paired bootstrap by user in the gate")
     data_seed: int = Field(1, description="seed of the generated landing data")
 

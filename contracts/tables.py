@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from contracts.feature import FIELDS, Feature, code_type, value_type
 from contracts.features import built as built_features
@@ -24,7 +25,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """`never` lists columns that must not be in the table (labels in features: a leak)."""
+    """`never` lists columns that must not be in the table (labels in features: a leak).
+
+    `kept`: `window` (maintenance deletes days that no run needs any more) or `forever`.
+    """
 
     name: str
     writer: str
@@ -32,6 +36,7 @@ class Table:
     columns: tuple[Column, ...]
     partition: tuple[str, ...] = ("day",)
     never: tuple[str, ...] = field(default=())
+    kept: Literal["window", "forever"] = "window"
 
     @property
     def ddl(self) -> str:
@@ -158,6 +163,20 @@ _ALL = (
             Column("verdict", "string", "pass, warn or stop", nullable=False),
             Column("buckets", "array<double>", "of a drift: the day's impressions by hash of the value"),
         ),
+        kept="forever",
+    ),
+    Table(
+        "erasures",
+        "spark_jobs.erase (contracts.erasures)",
+        ("person",),
+        (
+            Column("person", "string", "SHA-256 of the erased user's id, hex", nullable=False),
+            Column("asked_at", "timestamp", "when it was asked for, UTC", nullable=False),
+            Column("reason", "string", "what the person who asked said", nullable=False),
+            Column("versions", "string", "JSON: each table that was there -> its version before", nullable=False),
+        ),
+        partition=(),
+        kept="forever",
     ),
 )
 
@@ -178,6 +197,7 @@ def snapshot_tables(features: Iterable[Feature] = feature_set("daily")) -> dict[
 
 # The snapshots with the columns of the default set; `declared` has those of a run.
 TABLES: dict[str, Table] = {table.name: table for table in _ALL} | snapshot_tables()
+VISUAL_TABLE = "visual_table"  # of release.lookup_table (deltalake), a partition a day as well
 STAGED = "staged"  # `staged/<table>`: what stage 1 wrote and stage 2 has not yet audited; nobody else reads it
 
 

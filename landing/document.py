@@ -1,5 +1,5 @@
-"""The tables of docs/landing.md, docs/features.md and docs/adr/0002, from the declarations. A test compares;
-`python -m landing.document` writes them anew between their marks."""
+"""The tables of docs/landing.md, docs/features.md, docs/tables.md and docs/adr/0002, from the declarations. A test
+compares; `python -m landing.document` writes them anew between their marks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from contracts.feature import FIELDS, HOW
 from contracts.features import FEATURE_SETS, feature_set
-from contracts.settings import LandingSettings
-from contracts.tables import LANDING
+from contracts.settings import LandingSettings, Settings
+from contracts.tables import LANDING, TABLES, group_tables
 from landing.digest import tiny_digest
 from landing.reading import spelt
 from landing.shares import CTR, LOGIT_VARIANCE, LOOKS, OUTSIDE_WINDOW, SHARES, bias
@@ -59,6 +59,28 @@ def transforms_table() -> str:
     return _table(("transform", "value"), [(f"`{how}`", meaning) for how, meaning in HOW.items()])
 
 
+def tables_table() -> str:
+    rows = [
+        (
+            f"`{table.name}`",
+            ", ".join(table.key),
+            ", ".join(table.partition) or "none",
+            table.writer,
+            "for ever" if table.kept == "forever" else "while a run needs it",
+        )
+        for table in (*TABLES.values(), *group_tables().values())
+    ]
+    return _table(("table", "key", "partition", "writer", "a row is kept"), rows)
+
+
+def keeping_table() -> str:
+    names = ("rerun_days", "vacuum_hours", "log_retention_days", "optimize_file_mb")
+    fields = Settings.model_fields
+    return _table(
+        ("name", "default", "meaning"), [(f"`{n}`", str(fields[n].default), str(fields[n].description)) for n in names]
+    )
+
+
 def shares_table() -> str:
     rows = [(cause, f"{share:.0%}", "look" if cause in LOOKS else "") for cause, share in SHARES.items()]
     rows += [("all looks", f"{sum(LOOKS.values()):.0%}", ""), ("sum", f"{sum(SHARES.values()):.0%}", "")]
@@ -80,6 +102,7 @@ def constants_list() -> str:
 GENERATED: dict[str, dict[str, Callable[[], str]]] = {
     "landing.md": {"columns": columns_table, "settings": settings_table},
     "features.md": {"transforms": transforms_table, "features": features_table},
+    "tables.md": {"tables": tables_table, "keeping": keeping_table},
     "adr/0002-generated-data.md": {"shares": shares_table, "constants": constants_list},
 }
 

@@ -80,17 +80,19 @@ def _history(arguments: argparse.Namespace, settings: Settings) -> str:
     from rich.table import Table
 
     from release import publications
+    from release.repeating import model_repeatable
     from serving.bundle import read_pointer
 
     current = read_pointer(settings)
     table = Table(title="publications")
-    for column in ("", "#", "day", "action", "model of", "bundle", "reason"):
+    for column in ("", "#", "day", "action", "model of", "bundle", "reason", "model can be repeated"):
         table.add_column(column)
     for entry in publications.read(settings):
         served = "->" if current and current.publication == entry.publication else ""
         model_day = Path(entry.model).parent.parent.name
+        again = model_repeatable(entry.model, settings)
         cells = (served, str(entry.publication), entry.day, entry.action, model_day, entry.bundle[:12], entry.reason)
-        table.add_row(*cells)
+        table.add_row(*cells, again or "yes")
     Console().print(table)
     return ""
 

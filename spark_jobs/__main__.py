@@ -28,6 +28,7 @@ STAGES = {
     "features": ("spark_jobs.features", "the day's snapshots: user_features, ad_features"),
     "materialise": ("spark_jobs.materialise", "register the features and load the online store"),
     "groups": ("spark_jobs.groups", "impressions joined with the snapshot before them: user_groups, ad_groups"),
+    "maintain": ("spark_jobs.maintain", "delete days that no run needs any more, compact, remove unneeded files"),
     "rebuild": ("spark_jobs.rebuild", "groups again where late clicks have changed a label"),
 }
 
@@ -43,13 +44,16 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument("--catch-up", action="store_true", help="first build the days before it that it needs")
         if name == "rebuild":
             stage.add_argument("--most", type=int, default=4, metavar="DAYS", help="write at most so many (default 4)")
+        if name == "maintain":
+            stage.add_argument("--dry-run", action="store_true", help="only say what would go, rows and bytes")
     return top
 
 
 def run(
     stage: str, start: str, end: str | None, catch_up: bool = False, options: Mapping[str, int] | None = None
 ) -> report.StageReport:
-    """Run one stage over [start, end) and write its report. `options`: what its module takes beside the days.
+    """Run one stage over [start, end) and write its report (a dry run none). `options`: what its module takes beside
+    the days.
 
     Raises AdLensError.
     """
@@ -67,7 +71,8 @@ def run(
         spark.stop()
     seconds = round(time.monotonic() - began, 2)
     said = said.model_copy(update={"seconds": seconds, "remarks": [*before, *said.remarks]})
-    report.write(ours, said)
+    if not (options or {}).get("dry_run"):
+        report.write(ours, said)
     return said
 
 
@@ -87,7 +92,7 @@ def caught_up(spark: SparkSession, ours: settings.Settings, stage: str, days: Da
 def main(argv: list[str] | None = None) -> int:
     asked = parser().parse_args(argv)
     try:
-        options = {"most": asked.most} if asked.stage == "rebuild" else {}
+        options = {name: getattr(asked, name) for name in ("most", "dry_run") if hasattr(asked, name)}
         said = run(asked.stage, asked.start, asked.end, getattr(asked, "catch_up", False), options)
     except AdLensError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,7 +5,6 @@ A write replaces whole days and commits nothing for a day whose rows are already
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,12 +13,14 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, StructType
+from pyspark.sql.types import StructType
 
 from contracts import paths
+from contracts.commits import Cause
 from contracts.errors import DamagedArtifact, MissingArtifact
 from contracts.settings import Settings
 from contracts.tables import STAGED, TABLES, Table, declared
+from spark_jobs import schema
 from spark_jobs.conflicts import persevere
 
 # table -> constraint's name -> SQL. Delta refuses a commit that breaks one.
@@ -75,10 +76,11 @@ def version(settings: Settings, name: str, staged: bool = False) -> int:
 def read(
     spark: SparkSession, settings: Settings, name: str, days: Sequence[str] | None = None, staged: bool = False
 ) -> DataFrame:
-    """The rows of some days (None: all). Raises MissingArtifact when there is no such table."""
+    """The rows of some days (None: all), in the declared columns. Raises MissingArtifact when there is no table."""
     if not exists(settings, name, staged):
         raise MissingArtifact(_missing(settings, name, staged))
-    frame = spark.read.format("delta").load(address(settings, name, staged))
+    there = spark.read.format("delta").load(address(settings, name, staged))
+    frame = schema.as_declared(there, declaration(name, settings))
     return frame if days is None else frame.where(F.col("day").isin(list(days)))
 
 
@@ -114,13 +116,14 @@ def row_counts(settings: Settings, name: str, days: Sequence[str], staged: bool 
 
 def write_days(
     spark: SparkSession, settings: Settings, name: str, frame: DataFrame, days: Sequence[str], staged: bool = False,
-    kept: bool = False,
+    kept: bool = False, cause: Cause | None = None,
 ) -> WriteResult:  # fmt: skip
     """Make the table's `days` equal to `frame`, in one commit, or in none where they already are.
 
     `frame` holds rows of `days` only, laid out as its files shall be: a task writes one file of each day that it holds
     (spark_jobs.slices). A day without rows becomes empty. `kept`: the frame is cheap to compute twice (cached, or a
-    plain read). Raises DamagedArtifact for columns that are not the declared ones, and for rows of other days.
+    plain read). `cause` becomes the commit's message. Raises DamagedArtifact for columns that are not the declared
+    ones, and for rows of other days.
     """
     table = declaration(name, settings)
     frame = _conformed(table, frame)
@@ -130,13 +133,12 @@ def write_days(
     def replace() -> tuple[list[str], list[str]]:
         """The days that were written, and those that had rows before."""
         present = sorted(built_days(settings, name, staged) & set(days))
-        wider = not _columns(table) <= _stored_columns(where)  # features built since: the rows of every day are others
-        if present and not wider:
-            there = _narrowed(read(spark, settings, name, present, staged), table)
-            return _compared(frame, there, where, days, kept), present
-        if kept and not present and frame.isEmpty():
+        if present:
+            there = read(spark, settings, name, present, staged)
+            return _compared(frame, there, where, days, kept, cause, present), present
+        if kept and frame.isEmpty():
             return [], present
-        _overwrite(frame, where, days, wider)  # nothing to compare with: one pass
+        _overwrite(frame, where, days, cause.message(days) if cause else None)  # nothing to compare with: one pass
         return list(days), present
 
     changed, present = persevere(replace, name)
@@ -145,7 +147,10 @@ def write_days(
     return WriteResult(sum(by_day.values()), version(settings, name, staged), changed, by_day)
 
 
-def _compared(frame: DataFrame, there: DataFrame, where: str, days: Sequence[str], kept: bool) -> list[str]:
+def _compared(
+    frame: DataFrame, there: DataFrame, where: str, days: Sequence[str], kept: bool, cause: Cause | None,
+    present: Sequence[str],
+) -> list[str]:  # fmt: skip
     """Overwrites the days whose rows are others than those that are there; returns them."""
     frame = frame if kept else frame.persist()
     try:
@@ -153,19 +158,19 @@ def _compared(frame: DataFrame, there: DataFrame, where: str, days: Sequence[str
         _refuse_other_days(set(new) - set(days), days)
         changed = sorted(day for day in days if new.get(day) != old.get(day))
         if changed:
-            _overwrite(frame.where(F.col("day").isin(changed)), where, changed)
+            message = cause.message(changed, present) if cause else None
+            _overwrite(frame.where(F.col("day").isin(changed)), where, changed, message)
         return changed
     finally:
         if not kept:
             frame.unpersist()
 
 
-def _overwrite(frame: DataFrame, where: str, days: Sequence[str], wider: bool = False) -> None:
-    """`wider`: the table takes on the frame's columns that it does not have."""
+def _overwrite(frame: DataFrame, where: str, days: Sequence[str], message: str | None) -> None:
     wanted = ", ".join(f"'{day}'" for day in days)
-    writer = frame.write.format("delta").mode("overwrite").option("mergeSchema", str(wider).lower())
+    options = {"replaceWhere": f"day IN ({wanted})"} | ({"userMetadata": message} if message else {})
     try:
-        writer.option("replaceWhere", f"day IN ({wanted})").save(where)
+        frame.write.format("delta").mode("overwrite").options(**options).save(where)
     except AnalysisException as error:
         if "REPLACE_WHERE" not in (error.getCondition() or ""):
             raise
@@ -214,52 +219,13 @@ def _conformed(table: Table, frame: DataFrame) -> DataFrame:
     return frame.select(*table.names())
 
 
-def _columns(table: Table) -> set[str]:
-    """Paths of all columns, those of a list of structs included."""
-    declared = StructType.fromDDL(table.ddl)
-    assert isinstance(declared, StructType)
-    return _paths(declared)
-
-
-def _stored_columns(where: str) -> set[str]:
-    from deltalake import DeltaTable
-
-    return _paths(StructType.fromJson(json.loads(DeltaTable(where).schema().to_json())))
-
-
-def _paths(schema: StructType, before: str = "") -> set[str]:
-    found = {before + one.name for one in schema.fields}
-    for one in schema.fields:
-        if isinstance(one.dataType, ArrayType) and isinstance(one.dataType.elementType, StructType):
-            found |= _paths(one.dataType.elementType, f"{before}{one.name}.")
-    return found
-
-
-def _narrowed(frame: DataFrame, table: Table) -> DataFrame:
-    """The declared columns in the declared order: a table may hold more, of a feature set that is no longer built."""
-    declared = StructType.fromDDL(table.ddl)
-    assert isinstance(declared, StructType)
-    if declared.simpleString() == frame.schema.simpleString():
-        return frame
-
-    def fields(name: str, kept: StructType) -> SparkColumn:
-        return F.transform(name, lambda one: F.struct(*(one[field].alias(field) for field in kept.names)))
-
-    columns = []
-    for one in declared.fields:
-        column, kind = F.col(one.name), one.dataType
-        if isinstance(kind, ArrayType) and isinstance(kind.elementType, StructType):
-            column = fields(one.name, kind.elementType).alias(one.name)
-        columns.append(column)
-    return frame.select(*columns)
-
-
 def _listed(columns: dict[str, str]) -> str:
     return ", ".join(f"{name} {kind}" for name, kind in columns.items())
 
 
 def _create(spark: SparkSession, settings: Settings, table: Table, where: str, staged: bool) -> None:
-    """The empty table with its constraints, unless it is there; finishes one whose making was interrupted."""
+    """The empty table with its constraints, unless it is there; finishes one whose making was interrupted, and adds
+    columns that were declared since."""
     from deltalake import DeltaTable
 
     if not exists(settings, table.name, staged):
@@ -269,8 +235,10 @@ def _create(spark: SparkSession, settings: Settings, table: Table, where: str, s
         )
         spark.sql(
             f"CREATE TABLE IF NOT EXISTS delta.`{where}` ({columns}) USING DELTA "
-            f"PARTITIONED BY ({', '.join(table.partition)}) TBLPROPERTIES ('delta.enableDeletionVectors' = 'false')"
+            f"PARTITIONED BY ({', '.join(table.partition)}) TBLPROPERTIES ({schema.properties(settings)})"
         )
+    else:
+        schema.evolve(spark, table, where)
     checks = CHECKS.get(table.name, {})
     if checks:
         there = DeltaTable(where).metadata().configuration

@@ -17,6 +17,7 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from contracts.commits import Cause
 from contracts.days import Days, day_start
 from contracts.errors import MissingArtifact
 from contracts.feature import Feature
@@ -174,9 +175,10 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     with ExitStack() as until:
         landed = _landed(spark, settings, days, features, until)
         tables = {"ad_features": ad_features(landed, features, until), "user_features": user_features(landed, features)}
+        cause = Cause(STAGE, days, "snapshot made")
         written = {
             name: delta.write_days(
-                spark, settings, name, frame.select(*delta.declaration(name, settings).names()), wanted
+                spark, settings, name, frame.select(*delta.declaration(name, settings).names()), wanted, cause=cause
             )
             for name, frame in tables.items()
         }

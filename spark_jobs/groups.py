@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StructType
 
+from contracts.commits import Cause
 from contracts.days import Days
 from contracts.errors import MissingArtifact
 from contracts.features import Feature, built
@@ -30,6 +31,8 @@ from spark_jobs.point_in_time import KEYS, Moment
 from spark_jobs.slices import SLICE, Slices
 
 STAGE = "4-groups"
+RELABELLED = "late clicks changed labels since the day was grouped"
+LOOKED_BACK = "its snapshot looks back on a day that was built since"
 LOGGED = ("impression_id", "shown_at", "position", "label")
 SMALL_SIDE = 200_000  # rows of a side's snapshots that are broadcast: some 50 MB on each executor
 OTHER = {"ad": "user", "user": "ad"}
@@ -153,7 +156,8 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     later = Days(days.end, days.end + timedelta(days=lookback(built(settings)))).texts()
     later = sorted(set(later) & delta.built_days(settings, "ad_groups"))
     touched = stale + wanted + later
-    of_ads, of_users = write(spark, settings, touched, [*stale, *days.texts(), *later])
+    cause = Cause(STAGE, days, "impressions grouped", before=RELABELLED, after=LOOKED_BACK)
+    of_ads, of_users = write(spark, settings, touched, [*stale, *days.texts(), *later], cause)
     rows_in = sum(delta.row_counts(settings, "impressions", touched).values())
     fill = rows_in / of_ads.rows / settings.ad_group_size
     return StageReport(
@@ -169,13 +173,13 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
 
 
 def write(
-    spark: SparkSession, settings: Settings, wanted: list[str], days: list[str]
+    spark: SparkSession, settings: Settings, wanted: list[str], days: list[str], cause: Cause
 ) -> tuple[delta.WriteResult, delta.WriteResult]:
     """`ad_groups` and `user_groups` of `days` made equal to the groups of `wanted`, those of them that form any."""
     with ExitStack() as until:
         made = sources(spark, settings, wanted, until)
-        of_ads = delta.write_days(spark, settings, "ad_groups", groups(made, "ad", settings), days)
-        of_users = delta.write_days(spark, settings, "user_groups", groups(made, "user", settings), days)
+        of_ads = delta.write_days(spark, settings, "ad_groups", groups(made, "ad", settings), days, cause=cause)
+        of_users = delta.write_days(spark, settings, "user_groups", groups(made, "user", settings), days, cause=cause)
     return of_ads, of_users
 
 

@@ -16,15 +16,17 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from contracts import paths, rules
+from contracts.commits import JUDGED_AGAIN, Cause, late_clicks
 from contracts.days import Days
 from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import LANDING, TABLES
-from spark_jobs import cleaning, delta, labels, landing_reader, pictures, quarantine, released
+from spark_jobs import cleaning, delta, forgotten, labels, landing_reader, pictures, quarantine, released
 from spark_jobs.cleaning import COPY, KNOWN, kept
 from spark_jobs.landing_reader import RAW, REASON, WAIVED
 from spark_jobs.slices import SLICE, Slices
 
+STAGE = "1-impressions"
 CLICK_COLUMNS = ("impression_id", "clicked_at", "landed_at")
 # A run's writes go in a few at a time: most of a small write is waiting for Delta's log.
 WRITERS = 3
@@ -73,10 +75,12 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
 
     landed = {name: landing_reader.rows_in_files(landing, name, s.run) for name in LANDING}
     slices = {name: Slices.of_rows(rows) for name, rows in landed.items()}
-    cleaned = {name: frame.persist() for name, frame in _cleaned(spark, settings, s.run, slices).items()}
+    raw = {name: released.read(spark, settings, name, s.run) for name in LANDING}
+    raw, erased = forgotten.parted(spark, settings, raw, days)
+    cleaned = {name: frame.persist() for name, frame in _cleaned(settings, raw, slices).items()}
     ads, bad_pictures = _usable(spark, settings, kept(cleaned["ads"], "ads"))
     clicks = _clicks(spark, settings, s, cleaned["clicks"]).persist()
-    impressions = _impressions(spark, settings, s, landed, cleaned["ads"], clicks).persist()
+    impressions = _impressions(spark, settings, s, raw["impressions"], landed, cleaned["ads"], clicks).persist()
     own = impressions.where(~F.col(OLD))
     labelled = labels.labelled(impressions.where(stays() & F.col("day").isin(s.relabelled + s.run)))
     labelled = labelled.select(*(one.name for one in TABLES["impressions"].columns))
@@ -90,7 +94,8 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     few = Slices.of_rows({day: landed["impressions"].get(day, 0) // 100 for day in (*s.run, *s.rejudged)})
     aside = quarantine.all_of(few, *refused, bad_pictures, misfits)
 
-    write = partial(delta.write_days, spark, settings, staged=True, kept=True)
+    cause = Cause(STAGE, days, "folder ingested", late_clicks(days), JUDGED_AGAIN)
+    write = partial(delta.write_days, spark, settings, staged=True, kept=True, cause=cause)
     with ThreadPoolExecutor(WRITERS) as pool:
         jobs = {
             "ads": pool.submit(write, "ads", ads, s.run),
@@ -102,17 +107,18 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
         results = {name: job.result() for name, job in jobs.items()}
     results["impressions"] = write("impressions", labelled, s.relabelled + s.run)
     said = _report(spark, settings, s, cleaned | {"impressions": own}, results)
+    if erased:
+        said = said.model_copy(update={"counts": said.counts | forgotten.counts(erased)})
     for frame in (*cleaned.values(), clicks, impressions):
         frame.unpersist()
     return said
 
 
 def _cleaned(
-    spark: SparkSession, settings: Settings, days: list[str], slices: dict[str, Slices]
+    settings: Settings, raw: dict[str, DataFrame], slices: dict[str, Slices]
 ) -> dict[str, DataFrame]:
     """Landing file -> its rows, judged (columns `_reason`, `_copy`); the impressions come apart."""
     suites = rules.load(settings.landing_path)
-    raw = {name: released.read(spark, settings, name, days) for name in LANDING if name != "impressions"}
     how = {name: (slices[name], suites[name], settings) for name in raw}
     return {
         "clicks": cleaning.clicks(raw["clicks"], *how["clicks"]),
@@ -170,12 +176,11 @@ def _clicks(spark: SparkSession, settings: Settings, s: Scope, own: DataFrame) -
 
 
 def _impressions(
-    spark: SparkSession, settings: Settings, s: Scope, landed: Landed, ads: DataFrame, clicks: DataFrame
+    spark: SparkSession, settings: Settings, s: Scope, raw: DataFrame, landed: Landed, ads: DataFrame, clicks: DataFrame
 ) -> DataFrame:
     """The run's impressions, judged, and those of the built days (`_old`) that its clicks or the rejudged folders' may
     belong to; `clicks` beside each that stays. One shuffle by id serves the search for equal ids and the clicks."""
     columns = [one.name for one in LANDING["impressions"]]
-    raw = released.read(spark, settings, "impressions", s.run)
     known, small = _catalogues(spark, settings, s.run, ads), sum(landed["ads"].values()) <= SMALL_CATALOGUES
     suite = rules.load(settings.landing_path)["impressions"]
     frame = cleaning.impressions(raw, known, small, suite, settings).drop(WAIVED).withColumn(OLD, F.lit(False))
@@ -216,7 +221,7 @@ def _report(
     reasons = {f"{row['source']}: {row['reason']}": row["count"] for row in there}
     older = [day for day in results["impressions"].changed_days if day < s.run[0]]
     return StageReport(
-        stage="1-impressions",
+        stage=STAGE,
         day=s.run[-1],
         seconds=0.0,
         rows_in=counts.get("landed_impressions", 0),

@@ -10,6 +10,7 @@ from functools import partial
 from pyspark.sql import SparkSession
 
 from contracts import rules
+from contracts.commits import JUDGED_AGAIN, Cause, late_clicks
 from contracts.days import Days
 from contracts.errors import MissingArtifact, QualityStop
 from contracts.report import StageReport
@@ -20,6 +21,7 @@ from spark_jobs.audit import Auditor, Failure
 from spark_jobs.figures import Known
 from spark_jobs.impressions import WRITERS
 
+STAGE = "2-quality"
 LOGS = ("ads", "users", "behaviours", "clicks")  # tables by landing folder
 # A changed value moves the bounds and drifts of the week after it, and those drifts the bounds of the next.
 REACH = 2 * figures.TRAILING_DAYS
@@ -136,9 +138,12 @@ def _first_failing(auditor: Auditor, days: Days, known: Known) -> date:
 def _publish(spark: SparkSession, settings: Settings, scope: Scope, judged: Judged) -> StageReport:
     """Staged rows -> the tables that others read: these days, and the published ones that stage 1 wrote again."""
 
+    run = Days.parse(scope.run[0], landing_reader.day_after(scope.run[-1]))
+    cause = Cause(STAGE, run, "audited and published", late_clicks(run), JUDGED_AGAIN)
+
     def publish(name: str, which: list[str]) -> delta.WriteResult:
         staged = delta.read(spark, settings, name, which, staged=True)
-        return delta.write_days(spark, settings, name, staged, which, kept=True)
+        return delta.write_days(spark, settings, name, staged, which, kept=True, cause=cause)
 
     end = scope.run[-1]
     published = delta.built_days(settings, "impressions")
@@ -154,7 +159,7 @@ def _publish(spark: SparkSession, settings: Settings, scope: Scope, judged: Judg
     last = judged.known[end]
     remarks = [f"late clicks changed the labels of {', '.join(rewritten)}; stage 4 writes their groups again"]
     return StageReport(
-        stage="2-quality",
+        stage=STAGE,
         day=end,
         seconds=0.0,
         rows_in=rows,

@@ -6,6 +6,7 @@ import time
 
 from pyspark.sql import SparkSession
 
+from contracts.commits import Cause
 from contracts.days import Days
 from contracts.report import StageReport
 from contracts.settings import Settings
@@ -25,7 +26,7 @@ def run(spark: SparkSession, settings: Settings, days: Days, most: int = 4) -> S
     remarks = []
     written: tuple[delta.WriteResult, ...] = ()
     if chosen:
-        written = groups.write(spark, settings, chosen, chosen)
+        written = groups.write(spark, settings, chosen, chosen, Cause(STAGE, days, groups.RELABELLED))
         remarks.append(f"groups of {', '.join(chosen)} written again: late clicks changed labels")
     if left:
         remarks.append(f"left for the next run: {', '.join(left)}")

@@ -1,0 +1,94 @@
+"""What maintenance may remove of the release's files, and whether a run can still be repeated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+
+from contracts import artifacts, paths
+from contracts.artifacts import Manifest
+from contracts.settings import Settings
+from release import publications
+from release.publications import Entry
+from release.repeating import model_repeatable, repeatable
+from release.tidy import tidy
+
+OLD, NEW, KEPT_FROM = "2026-01-01", "2026-03-01", "2026-02-01"
+
+
+def artifact(settings: Settings, kind: str, day: str, what: str, parent: str | None = None) -> str:
+    where = artifacts.fresh(artifacts.folder(paths.artifacts(settings), kind, day, {"what": what}))
+    made = Manifest(kind=kind, day=day, key="k", inputs={"what": what}, parent=parent)
+    return str(artifacts.finish(where, made))
+
+
+def bundle(settings: Settings, name: str, day: str) -> Path:
+    folder = paths.bundles(settings) / name
+    folder.mkdir(parents=True)
+    info = {"format": 1, "day": day, "recipe": "r", "feature_set": "s", "features": [], "row_maps": {}, "model": "m",
+            "visual_dimension": 0, "deep_layers": 1, "cross_layers": 1, "time_zone": "UTC", "table": "t"}  # fmt: skip
+    (folder / "bundle.json").write_text(json.dumps(info))
+    return folder
+
+
+def test_only_what_no_publication_names_goes(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    ancestor = artifact(settings, "model", OLD, "ancestor")
+    champion = artifact(settings, "model", OLD, "champion", parent=ancestor)
+    table, decision = (artifact(settings, kind, OLD, "named") for kind in ("table", "decision"))
+    refused = artifact(settings, "model", OLD, "refused")
+    fresh = artifact(settings, "model", NEW, "refused")
+    unfinished = Path(refused).parent.with_name("unfinished")
+    unfinished.mkdir()
+    named, unnamed, young = bundle(settings, "a", OLD), bundle(settings, "b", OLD), bundle(settings, "c", NEW)
+    publications.append(settings, Entry(OLD, 1, "publish", "a", champion, table, decision, "first"))
+    pictures = [tmp_path / "pictures" / "32" / name[:2] / f"{name}.npy" for name in ("1" * 64, "2" * 64)]
+    for file in pictures:
+        file.parent.mkdir(parents=True)
+        np.save(file, np.zeros(1))
+    ads = pa.table({"day": [NEW, NEW], "image": ["1" * 64, None]})
+    write_deltalake(paths.table(settings, "ads"), ads, partition_by=["day"])
+
+    gone = {Path(refused).parent, unfinished, unnamed, pictures[1]}
+    planned = tidy(settings, KEPT_FROM, dry_run=True)
+    assert set(planned.paths) == gone and planned.size > 0 and all(one.exists() for one in gone)
+    assert set(tidy(settings, KEPT_FROM).paths) == gone and not any(one.exists() for one in gone)
+    assert tidy(settings, KEPT_FROM).paths == []
+    stay = [ancestor, champion, table, decision, fresh, named, young, pictures[0]]
+    assert all(Path(one).exists() for one in stay)
+
+
+def test_a_run_can_be_repeated_while_its_files_are_there(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    where = paths.table(settings, "ad_groups")
+    Path(where).parent.mkdir()
+
+    def write(day: str, value: int) -> None:
+        rows = pa.table({"day": [day], "value": [value]})
+        new = {} if DeltaTable.is_deltatable(where) else {"partition_by": ["day"]}
+        write_deltalake(where, rows, mode="overwrite", **(new or {"predicate": f"day = '{day}'"}))
+
+    write("2026-01-01", 1)
+    write("2026-01-02", 1)
+    manifest = Manifest(kind="model", day="2026-01-02", key="k", inputs={}, interval=("2026-01-01", "2026-01-02"),
+                        versions={"ad_groups": 1})  # fmt: skip
+    write("2026-01-02", 2)
+    DeltaTable(where).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    assert repeatable(manifest, settings) is None, "another day's files went"
+    write("2026-01-01", 2)
+    assert repeatable(manifest, settings) is None, "written again, but the old file is kept"
+    DeltaTable(where).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    assert repeatable(manifest, settings) == "1 of 1 files of ad_groups@1 were removed by maintenance"
+    table = DeltaTable(where)
+    table.create_checkpoint()
+    for version in range(table.version()):
+        (Path(where) / "_delta_log" / f"{version:020d}.json").unlink()
+    assert "ad_groups@1 is no longer in the table's log" in str(repeatable(manifest, settings))
+    assert "table nowhere is gone" in str(
+        repeatable(manifest.model_copy(update={"versions": {"nowhere": 0}}), settings)
+    )
+    assert "no manifest at" in str(model_repeatable(str(tmp_path / "none.json"), settings))
