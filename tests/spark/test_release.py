@@ -66,60 +66,8 @@ def home(spark: SparkSession, settings: Settings, landing: LandingFolder) -> Set
     return loose
 
 
-def test_rows_put_back(spark: SparkSession, home: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert quarantined.counts(home, [TWO]) == [
-        (TWO, "behaviours", TOO_OLD, 1),
-        (TWO, "behaviours", "kind is none of view, cart, favourite, order", 1),
-        (TWO, "clicks", "click without an impression", 1),
-        (TWO, "impressions", "shown_at is not in the folder's business day", 1),
-    ]
-    lines = [json.loads(one.as_json()) for one in quarantined.each(home, TWO)]
-    lost = next(line for line in lines if line["source"] == "impressions")
-    kind = next(line for line in lines if line["row"].get("kind") == "cartt")
-    file = tmp_path / "mended.jsonl"
-    before = tables(spark, home)
-
-    # A row that is still wrong: nothing changes, and the reason is told.
-    still = {**lost, "row": {**lost["row"], "shown_at": at(2).isoformat(), "ad_id": "nobody's"}}
-    file.write_text(json.dumps(still) + "\n")
-    with pytest.raises(InputError, match=rf"{lost['id']} \(impressions\): ad is in neither"):
-        release_rows.release(spark, home, TWO, quarantine.mended(home, TWO, file, "clock"))
-    taken = {**lost, "row": {**lost["row"], "shown_at": at(2).isoformat(), "impression_id": "i1"}}
-    file.write_text(json.dumps(taken) + "\n")
-    with pytest.raises(InputError, match="another row has the same id"):
-        release_rows.release(spark, home, TWO, quarantine.mended(home, TWO, file, "clock"))
-    assert tables(spark, home) == before
-
-    mended = [
-        {"id": lost["id"], "row": {**lost["row"], "shown_at": "2026-01-02T13:00:00+01:00"}},
-        {"id": kind["id"], "row": {**kind["row"], "kind": "cart"}},
-    ]
-    file.write_text("".join(json.dumps(line) + "\n" for line in mended))
-    rows = quarantine.mended(home, TWO, file, "the phone's clock was a day ahead")
-    release_rows.release(spark, home, TWO, rows)
-    assert "no longer set aside: 1 clicks: click without an impression" in capsys.readouterr().out
-    old = quarantine.as_they_are(home, TWO, "behaviours", TOO_OLD, "imported history")
-    reports = release_rows.release(spark, home, TWO, old)
-    assert [report.day for report in reports] == [TWO, TWO, "2026-01-03"], "the day, and the snapshots that look on it"
-
-    right = home.model_copy(update={"home": tmp_path / "right", "landing": tmp_path / "right-landing"})
-    from tests.spark.conftest import LandingFolder as Folder
-    from tests.spark.conftest import link_setup
-
-    link_setup(right.home_path)
-    fill(Folder(right.landing_path), right=True)
-    build(spark, right)
-    assert tables(spark, home) == tables(spark, right)
-
-    # The same again, and any run again, commits nothing.
-    versions = {name: delta.version(home, name) for name in ("released", "impressions", "behaviours", "user_features")}
-    release_rows.release(spark, home, TWO, quarantine.mended(home, TWO, file, "twice"))
-    build(spark, home)
-    assert {name: delta.version(home, name) for name in versions} == versions
-
-
-def test_what_cannot_be_released(spark: SparkSession, home: Settings, tmp_path: Path) -> None:
-    file = tmp_path / "rows.jsonl"
+def refusals(home: Settings, file: Path) -> None:
+    """What is refused before Spark starts."""
     for text, said in (
         ("{", "line 1 is no JSON"),
         ('{"id": "x"}', 'line 1: wanted {"id": ..., "row"'),
@@ -134,3 +82,53 @@ def test_what_cannot_be_released(spark: SparkSession, home: Settings, tmp_path: 
         quarantine.as_they_are(home, TWO, None, "click without an impression", "why")
     with pytest.raises(InputError, match="no row of 2026-01-01 was set aside for `nothing`"):
         quarantine.as_they_are(home, "2026-01-01", None, "nothing", "why")
+
+
+def test_rows_put_back(spark: SparkSession, home: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert quarantined.counts(home, [TWO]) == [
+        (TWO, "behaviours", TOO_OLD, 1),
+        (TWO, "behaviours", "kind is none of view, cart, favourite, order", 1),
+        (TWO, "clicks", "click without an impression", 1),
+        (TWO, "impressions", "shown_at is not in the folder's business day", 1),
+    ]
+    lines = [json.loads(one.as_json()) for one in quarantined.each(home, TWO)]
+    lost = next(line for line in lines if line["source"] == "impressions")
+    kind = next(line for line in lines if line["row"].get("kind") == "cartt")
+    file = tmp_path / "mended.jsonl"
+    before = tables(spark, home)
+
+    refusals(home, file)
+    # Rows that are still wrong: nothing changes, and the reasons are told.
+    still = {**lost, "row": {**lost["row"], "shown_at": at(2).isoformat(), "impression_id": "i1"}}
+    nobody = {**kind, "row": {**kind["row"], "kind": "kiss"}}
+    file.write_text("".join(json.dumps(line) + "\n" for line in (still, nobody)))
+    with pytest.raises(InputError, match=f"{kind['id']} .behaviours.: kind is none of.*another row has the same id"):
+        release_rows.release(spark, home, TWO, quarantine.mended(home, TWO, file, "clock"))
+    assert tables(spark, home) == before
+
+    mended = [
+        {"id": lost["id"], "row": {**lost["row"], "shown_at": "2026-01-02T13:00:00+01:00"}},
+        {"id": kind["id"], "row": {**kind["row"], "kind": "cart"}},
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in mended))
+    rows = quarantine.mended(home, TWO, file, "the phone's clock was a day ahead")
+    old = quarantine.as_they_are(home, TWO, "behaviours", TOO_OLD, "imported history")
+    capsys.readouterr()
+    reports = release_rows.release(spark, home, TWO, rows + old)
+    assert "no longer set aside: 1 clicks: click without an impression" in capsys.readouterr().out
+    assert [report.day for report in reports] == [TWO, TWO, "2026-01-03"], "the day, and the snapshots that look on it"
+
+    right = home.model_copy(update={"home": tmp_path / "right", "landing": tmp_path / "right-landing"})
+    from tests.spark.conftest import LandingFolder as Folder
+    from tests.spark.conftest import link_setup
+
+    link_setup(right.home_path)
+    fill(Folder(right.landing_path), right=True)
+    build(spark, right)
+    assert tables(spark, home) == tables(spark, right)
+
+    # The same again commits nothing.
+    versions = {name: delta.version(home, name) for name in ("released", "impressions", "behaviours", "user_features")}
+    again = quarantine.mended(home, TWO, file, "twice") + quarantine.as_they_are(home, TWO, None, TOO_OLD, "twice")
+    release_rows.release(spark, home, TWO, again)
+    assert {name: delta.version(home, name) for name in versions} == versions
