@@ -129,3 +129,30 @@ def test_exit_codes(
     assert main(arguments) == code
     error = capsys.readouterr().err
     assert error.startswith("error: ") and said in error
+
+
+def test_a_table_takes_on_columns_and_keeps_those_that_are_no_longer_built(
+    spark: SparkSession, settings: Settings
+) -> None:
+    """The setting feature_sets is widened and narrowed again: lists of structs gain fields, old days hold nulls."""
+    wide = settings.model_copy(update={"feature_sets": "daily,production"})
+
+    def write(one: Settings, day: str, gender: int, **more: int) -> delta.WriteResult:
+        table = delta.declaration("ad_groups", one)
+        seen = {"impression_id": "i", "user_id": "u", "label": 1, "c_gender": gender, **more}
+        rows = [{"day": day, "group_id": "g", "ad_id": "a", "impressions": [seen]}]
+        frame = spark.createDataFrame(rows, table.ddl)
+        return delta.write_days(spark, one, "ad_groups", frame, [day])
+
+    def found() -> list[tuple[int, int | None]]:
+        rows = delta.read(spark, settings, "ad_groups").orderBy("day").collect()
+        return [(row["impressions"][0]["c_gender"], row["impressions"][0]["c_user_id"]) for row in rows]
+
+    write(settings, "2026-01-01", 1)
+    write(settings, "2026-01-02", 2)
+    assert write(wide, "2026-01-02", 2, c_user_id=7).changed_days == ["2026-01-02"]
+    assert found() == [(1, None), (2, 7)]
+    assert write(wide, "2026-01-02", 2, c_user_id=7).changed_days == []
+    assert write(settings, "2026-01-02", 2).changed_days == []
+    assert write(settings, "2026-01-02", 3).changed_days == ["2026-01-02"]
+    assert found() == [(1, None), (3, None)]
