@@ -86,7 +86,7 @@ def request(day: date, n: int) -> tuple[int, int, datetime, str | None]:
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     root = tmp_path_factory.mktemp("production")
-    made = Settings(home=root, mlflow_uri=f"sqlite:///{root / 'mlflow.db'}", min_training_days=DAYS - 1)
+    made = Settings(home=root, min_training_days=DAYS - 1)
     for at in range(DAYS):
         day, groups = FIRST + timedelta(days=at), {}
         for n in range(SHOWN):
