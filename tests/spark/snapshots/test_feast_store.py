@@ -77,24 +77,25 @@ def test_request_features_of_a_service_online_and_historical(spark: SparkSession
     from spark_jobs import delta, feast_store
 
     zone = "Asia/Kathmandu"
+    settings = settings.model_copy(update={"time_zone": zone, "feature_sets": "production"})
     stamp = datetime(2026, 1, 7, 18, 15, tzinfo=UTC)
     for table, key in (("user_features", "user_id"), ("ad_features", "ad_id")):
         row = {"day": "2026-01-07", "event_timestamp": stamp, "created": stamp, key: "one", "region": "r", "price": 2.5}
         names = delta.declaration(table, settings).names()
         frame = spark.createDataFrame([tuple(row.get(c) for c in names)], delta.declaration(table, settings).ddl)
         delta.write_days(spark, settings, table, frame, ["2026-01-07"])
-    opened = feast_store.store(spark, settings.model_copy(update={"time_zone": zone}))
+    opened = feast_store.store(spark, settings)
     asked = [
         (who, stamp + timedelta(hours=n), query)
         for n, (who, query) in enumerate([("one", "Red shoe"), ("nobody", None), ("one", ""), ("one", "é RED red")])
     ]
     wanted = {at: context_values(at, query, zone) for _, at, query in asked}
     names = [f.name for f in FEATURES if f.side == "context"]
-    daily = opened.get_feature_service("daily")
+    service = opened.get_feature_service("production")
 
     for rows in (asked, asked[1:2]):  # the second: a request without any query
         online = opened.get_online_features(
-            features=daily,
+            features=service,
             entity_rows=[{"user_id": u, "ad_id": u, "shown_at": at, "query": query} for u, at, query in rows],
         ).to_dict()
         for name in names:
@@ -104,7 +105,7 @@ def test_request_features_of_a_service_online_and_historical(spark: SparkSession
         [(u, u, at, at, query) for u, at, query in asked],
         "user_id string, ad_id string, event_timestamp timestamp, shown_at timestamp, query string",
     )
-    past = opened.get_historical_features(entity_df=entities, features=daily).to_arrow().to_pylist()
+    past = opened.get_historical_features(entity_df=entities, features=service).to_arrow().to_pylist()
     assert len(past) == len(asked)
     for row in past:
         at = row["event_timestamp"].replace(tzinfo=UTC)
