@@ -50,6 +50,7 @@ class Cause:
 
 
 JUDGED_AGAIN = "clicks that had waited for another day were judged again"
+LOOKED_BACK = "it looks back on a day that was built since"
 
 
 def late_clicks(run: Days) -> str:

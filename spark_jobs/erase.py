@@ -29,6 +29,7 @@ from contracts.settings import Settings
 from contracts.tables import STAGED, TABLES, Table, group_tables
 from spark_jobs import delta, maintain, schema
 from spark_jobs.forgotten import CLICK, of_persons
+from spark_jobs.small_frames import small_frame
 
 STAGE = "erase"
 WORDS = r"""[\s"',:{}\[\]]+"""
@@ -148,7 +149,7 @@ class Person:
     def _impressions(self) -> DataFrame:
         """day, impression_id, shown_at of the person's impressions, also of those that are still staged or were set
         aside (then without shown_at)."""
-        empty = self.spark.createDataFrame([], "day string, impression_id string, shown_at timestamp")
+        empty = small_frame(self.spark, [], "day string, impression_id string, shown_at timestamp")
         for name in self.tables:
             table, frame = _declaration(name), self._read(name)
             if {"user_id", "impression_id", "shown_at"} <= set(table.names()):

@@ -17,7 +17,7 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from contracts.commits import Cause
+from contracts.commits import LOOKED_BACK, Cause
 from contracts.days import Days, day_start
 from contracts.errors import MissingArtifact
 from contracts.feature import Feature
@@ -26,10 +26,11 @@ from contracts.report import StageReport
 from contracts.settings import Settings
 from spark_jobs import delta, history
 from spark_jobs.expressions import landed_value
+from spark_jobs.slices import SLICE, Slices, sized
 from spark_jobs.small_frames import small_frame
 
 STAGE = "3-features"
-FEW_CLICKS = 1_000_000  # in the look-back, all days together, that are broadcast: some 100 MB on each executor
+FEW = 1_000_000  # clicks of the look-back, or ads of all the days, that are broadcast: some 100 MB on each executor
 CENTS = "decimal(20,4)"  # prices are summed exactly, so that no order of rows changes a mean
 
 
@@ -48,6 +49,7 @@ class Landed:
     shown: DataFrame
     clicked: DataFrame
     acts: DataFrame
+    few_ads: bool
 
 
 def lookback(features: Sequence[Feature]) -> int:
@@ -96,7 +98,8 @@ def user_features(landed: Landed, features: Sequence[Feature]) -> DataFrame:
         gathered, values = history.recent(lists, landed.folders)
         placed, of = landed.acts, sorted({feature.transform.of for feature in lists} - {"ad_id"})
         if of:
-            placed = placed.join(landed.ads.select("day", "ad_id", *of), ["day", "ad_id"], "left")
+            ads = landed.ads.select("day", "ad_id", *of)
+            placed = placed.join(F.broadcast(ads) if landed.few_ads else ads, ["day", "ad_id"], "left")
         grouped = placed.groupBy("day", "user_id").agg(*history.numbers_acted(counted, landed.folders), *gathered)
         grouped = grouped.select("day", "user_id", *(feature.name for feature in counted), *values)
         rows = rows.join(grouped, ["day", "user_id"], "left")
@@ -172,26 +175,34 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
         days = Days(days.start, last + timedelta(days=1))
         remarks.append(f"made again up to {last}: these snapshots look back on the days")
     wanted = sorted(set(days.texts()) & delta.built_days(settings, "ads"))
+    rows_in = sum(delta.row_counts(settings, "impressions", _window(days, features)).values())
+    cause = Cause(STAGE, asked, "snapshot made", after=LOOKED_BACK)
     with ExitStack() as until:
+        until.enter_context(sized(spark, rows_in))
         landed = _landed(spark, settings, days, features, until)
-        tables = {"ad_features": ad_features(landed, features, until), "user_features": user_features(landed, features)}
-        cause = Cause(STAGE, days, "snapshot made")
+        made = {"ad": ad_features(landed, features, until), "user": user_features(landed, features)}
         written = {
-            name: delta.write_days(
-                spark, settings, name, frame.select(*delta.declaration(name, settings).names()), wanted, cause=cause
-            )
-            for name, frame in tables.items()
+            f"{side}_features": _written(spark, settings, side, frame, wanted, cause) for side, frame in made.items()
         }
     return StageReport(
         stage=STAGE,
         day=asked.texts()[-1],
         seconds=time.monotonic() - began,
-        rows_in=sum(delta.row_counts(settings, "impressions", _window(days, features)).values()),
+        rows_in=rows_in,
         rows_out=sum(one.rows for one in written.values()),
         versions={name: one.version for name, one in written.items()},
         counts={name: one.rows for name, one in written.items()},
         remarks=remarks,
     )
+
+
+def _written(
+    spark: SparkSession, settings: Settings, side: str, frame: DataFrame, days: Sequence[str], cause: Cause
+) -> delta.WriteResult:
+    slices = Slices.of_rows(delta.row_counts(settings, f"{side}s", days))
+    table = f"{side}_features"
+    dealt = slices.dealt(frame.select(*delta.declaration(table, settings).names()), f"{side}_id")
+    return delta.write_days(spark, settings, table, dealt.drop(SLICE), days, cause=cause)
 
 
 def _looking_back(settings: Settings, days: Days, folders: int) -> list[date]:
@@ -217,7 +228,7 @@ def _landed(
     impressions = delta.read(spark, settings, "impressions", window)
     # A valid click lands on its impression's day or later, and in no folder after the last snapshot's.
     clicks = _log(spark, settings, "clicks", window)
-    few = sum(delta.row_counts(settings, "clicks", window).values()) <= FEW_CLICKS
+    few = sum(delta.row_counts(settings, "clicks", window).values()) <= FEW
     clicked = history.first_clicks(impressions, clicks, few, settings).persist()
     until.callback(clicked.unpersist)
     own = F.col("day").isin(days.texts())
@@ -232,6 +243,7 @@ def _landed(
         shown=impressions,
         clicked=clicked,
         acts=history.acts(_log(spark, settings, "behaviours", window), stamped, days, folders),
+        few_ads=sum(delta.row_counts(settings, "ads", days.texts()).values()) <= FEW,
     )
 
 

@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StructType
 
-from contracts.commits import Cause
+from contracts.commits import LOOKED_BACK, Cause
 from contracts.days import Days
 from contracts.errors import MissingArtifact
 from contracts.features import Feature, built
@@ -28,11 +28,10 @@ from spark_jobs import delta, grouping, point_in_time, relabelled, skew
 from spark_jobs.expressions import code, code_columns, context_values
 from spark_jobs.features import lookback
 from spark_jobs.point_in_time import KEYS, Moment
-from spark_jobs.slices import SLICE, Slices
+from spark_jobs.slices import SLICE, Slices, sized
 
 STAGE = "4-groups"
 RELABELLED = "late clicks changed labels since the day was grouped"
-LOOKED_BACK = "its snapshot looks back on a day that was built since"
 LOGGED = ("impression_id", "shown_at", "position", "label")
 SMALL_SIDE = 200_000  # rows of a side's snapshots that are broadcast: some 50 MB on each executor
 OTHER = {"ad": "user", "user": "ad"}
@@ -176,7 +175,9 @@ def write(
     spark: SparkSession, settings: Settings, wanted: list[str], days: list[str], cause: Cause
 ) -> tuple[delta.WriteResult, delta.WriteResult]:
     """`ad_groups` and `user_groups` of `days` made equal to the groups of `wanted`, those of them that form any."""
+    rows = sum(delta.row_counts(settings, "impressions", wanted).values())
     with ExitStack() as until:
+        until.enter_context(sized(spark, rows))
         made = sources(spark, settings, wanted, until)
         of_ads = delta.write_days(spark, settings, "ad_groups", groups(made, "ad", settings), days, cause=cause)
         of_users = delta.write_days(spark, settings, "user_groups", groups(made, "user", settings), days, cause=cause)

@@ -20,6 +20,7 @@ from spark_jobs import delta, figure_table, figures, landing_reader, measures
 from spark_jobs.audit import Auditor, Failure
 from spark_jobs.figures import Known
 from spark_jobs.impressions import WRITERS
+from spark_jobs.slices import sized
 
 STAGE = "2-quality"
 LOGS = ("ads", "users", "behaviours", "clicks")  # tables by landing folder
@@ -94,8 +95,10 @@ def _counts(spark: SparkSession, settings: Settings, scope: Scope, suites: dict[
     frames["ads"] = read("ads", sorted(before | set(days)))
     often = [frames[name].persist() for name in ("impressions", "ads", "users")]  # each is counted in several ways
     frames |= dict(zip(("impressions", "ads", "users"), often, strict=True))
+    rows = sum(delta.row_counts(settings, "impressions", days, staged=True).values())
     try:
-        return measures.counted(frames, suites, settings, days)
+        with sized(spark, rows):
+            return measures.counted(frames, suites, settings, days)
     finally:
         for frame in often:
             frame.unpersist()

@@ -7,16 +7,18 @@ knows that a slice lies in one task (`repartitionById`) wherever `_slice` is amo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
 from pyspark.sql import Column as SparkColumn
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 SLICE = "_slice"
 SLICE_ROWS = 250_000
+PARTITIONS = "spark.sql.shuffle.partitions"
 
 
 @dataclass(frozen=True)
@@ -41,3 +43,14 @@ class Slices:
     def dealt(self, frame: DataFrame, *key: str) -> DataFrame:
         """The frame (rows of these days only) with `_slice`, each slice in one task."""
         return frame.withColumn(SLICE, self.of(*key)).repartitionById(self.days * self.per_day, SLICE)
+
+
+@contextmanager
+def sized(spark: SparkSession, rows: int) -> Iterator[None]:
+    """Within it, shuffles that are not dealt have tasks of at most about SLICE_ROWS of `rows`; never fewer than set."""
+    before = spark.conf.get(PARTITIONS) or "1"
+    spark.conf.set(PARTITIONS, str(max(int(before), rows // SLICE_ROWS)))
+    try:
+        yield
+    finally:
+        spark.conf.set(PARTITIONS, before)
