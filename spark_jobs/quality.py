@@ -80,7 +80,8 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
 def _scope(settings: Settings, days: Days) -> Scope:
     texts = days.texts()
     published = delta.built_days(settings, "impressions")
-    reach = days.widened(before=settings.lateness_days, after=settings.lateness_days)
+    # The day after counts in any case: its impressions may be of ads that only the run's last catalogue knows.
+    reach = days.widened(before=settings.lateness_days, after=max(settings.lateness_days, 1))
     older = sorted(day for day in published if reach.start.isoformat() <= day < texts[0])
     newer = sorted(day for day in published if texts[-1] < day < reach.end.isoformat())
     return Scope(texts, older, newer)
@@ -115,7 +116,7 @@ def _figures(
     known = figure_table.read(settings, [day for day in around.texts() if day in published])
     for day in scope.older:
         if day in known:
-            known[day] = figures.relabelled(known[day], counts[day])
+            known[day] = figures.relabelled(known[day], counts.get(day, {}))
     for day in scope.run + scope.newer:
         known[day] = {one.figure: one for one in figures.measured(day, counts[day], suites, settings)}
     touched = [day for day in sorted(known) if day >= first]

@@ -37,7 +37,11 @@ def published(settings: Settings) -> list[str]:
 
 
 def test_a_range_is_published_up_to_the_first_bad_day(
-    spark: SparkSession, settings: Settings, landing: LandingFolder, tmp_path: Path
+    spark: SparkSession,
+    settings: Settings,
+    landing: LandingFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     landing.day("2026-01-01", impressions=shown(1, 10), clicks=clicked(1, 1))
     landing.day("2026-01-02", impressions=shown(2, 10), clicks=clicked(2, 1))
@@ -83,6 +87,11 @@ def test_a_range_is_published_up_to_the_first_bad_day(
         impressions.run(spark, other, Days.parse(start, end))
         quality.run(spark, other, Days.parse(start, end))
     assert figure_table.read(other, days.texts()) == figure_table.read(settings, days.texts())
+
+    document = (Path(__file__).resolve().parents[2] / "docs" / "quality.md").read_text()
+    query = re.findall(r"```python\n(.*?)```", document, re.DOTALL)[0]
+    exec(query.replace(".adlens", str(settings.home_path)), {})
+    assert "verdict" in capsys.readouterr().out, "the document's query runs"
 
     pages = list((paths.data_docs(settings) / "uncommitted" / "data_docs").rglob("*.html"))
     assert len(pages) > 2
