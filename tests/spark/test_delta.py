@@ -145,7 +145,7 @@ def test_a_table_takes_on_columns_and_keeps_those_that_are_no_longer_built(
         return delta.write_days(spark, one, "ad_groups", frame, [day])
 
     def found() -> list[tuple[int, int | None]]:
-        rows = delta.read(spark, settings, "ad_groups").orderBy("day").collect()
+        rows = delta.read(spark, wide, "ad_groups").orderBy("day").collect()
         return [(row["impressions"][0]["c_gender"], row["impressions"][0]["c_user_id"]) for row in rows]
 
     write(settings, "2026-01-01", 1)
