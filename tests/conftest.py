@@ -10,7 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
-TOGETHER = ("tests/e2e/", "tests/spark/")  # these share something expensive: one process each
+TOGETHER = ("tests/e2e/", "tests/spark/snapshots/", "tests/spark/")  # each shares something expensive: one process
 
 
 class ByFolder(LoadScopeScheduling):
