@@ -5,6 +5,8 @@
 
 `--rows`: impressions in the window, in a range of `--days` days, built in one call of each stage. `plain` reads every
 input column of these days and writes every output table once more as Parquet. Heap: the setting spark_memory (2 GiB).
+`tasks` are task seconds; `longest` the longest task of any stage of several, beside that stage's median; `--profile N`
+prints the N dearest stages.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -21,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks import made_log
+from benchmarks import event_log, made_log
 from contracts.days import Days
 from contracts.settings import Settings, load
 
@@ -84,6 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--hot-user", type=int, default=0, help="impressions of one user on each day")
     parser.add_argument("--home", type=Path, default=Path(tempfile.gettempdir()) / "adlens-spark-costs")
     parser.add_argument("--stages", nargs="*", default=list(STAGES))
+    parser.add_argument("--profile", type=int, default=0, metavar="N", help="print the N dearest Spark stages")
     parser.add_argument("--keep", action="store_true", help="keep the home afterwards")
     asked = parser.parse_args(argv)
     prepared = load()
@@ -99,19 +103,36 @@ def main(argv: list[str] | None = None) -> int:
 
     from spark_jobs.session import spark_session
 
+    events = Path(tempfile.mkdtemp())
+    os.environ["PYSPARK_SUBMIT_ARGS"] = event_log.submit_arguments(events)
+    spark = spark_session(settings, "costs")  # a process of its own a stage in a day; here the JVM stays warm
+    log = event_log.EventLog(events)
     print(f"{asked.rows:,} impressions in {asked.days} days; seconds", flush=True)
-    print(f"{'stage':<12}{'job':>8}{'plain':>8}{'ratio':>7}{'JVM GiB':>9}{'bytes/impression':>18}", flush=True)
+    print(
+        f"{'stage':<12}{'job':>8}{'plain':>8}{'ratio':>7}{'tasks':>8}{'longest':>9}{'median':>8}{'JVM GiB':>9}"
+        f"{'shuffled':>10}{'written':>9}  bytes an impression",
+        flush=True,
+    )
     for stage in asked.stages:
-        spark = spark_session(settings, stage)  # a process of its own a stage in a day; here the JVM stays warm
         reads, writes = STAGES[stage]
+        log.span()
         began = time.monotonic()
         importlib.import_module(f"spark_jobs.{stage}").run(spark, settings, days)
         job = time.monotonic() - began
+        span = log.span()
         base = plain(spark, settings, days, reads, writes)
-        written = sum(size(settings, name) for name in writes) / asked.rows
+        longest, middle, _ = span.longest()
+        shuffled, written = (n / asked.rows for n in (span.shuffled, sum(size(settings, name) for name in writes)))
+        print(
+            f"{stage:<12}{job:>8.1f}{base:>8.1f}{job / base:>7.2f}{span.seconds:>8.1f}{longest:>9.1f}{middle:>8.1f}"
+            f"{jvm_peak():>9.2f}{shuffled:>10.1f}{written:>9.1f}",
+            flush=True,
+        )
+        for line in span.dearest(asked.profile):
+            print(f"    {line}", flush=True)
         row = {"stage": stage, "job": round(job, 1), "plain": round(base, 1), "ratio": round(job / base, 2)}
-        print(f"{stage:<12}{job:>8.1f}{base:>8.1f}{job / base:>7.2f}{jvm_peak():>9.2f}{written:>18.1f}", flush=True)
         (asked.home / f"cost-{stage}.json").write_text(json.dumps(row))
+    shutil.rmtree(events)
     if not asked.keep:
         shutil.rmtree(asked.home)
     return 0
