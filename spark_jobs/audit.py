@@ -49,7 +49,8 @@ class Failure:
 
 
 class Auditor:
-    """The file context under `<home>/gx`. One audit validates the days' figures and writes their pages."""
+    """The file context under `<home>/gx`. An audit validates the days' figures; `write_docs` then makes the pages of
+    the latest audit, which takes longer than the audit itself and so may go on while others use its answer."""
 
     def __init__(self, settings: Settings, suites: Mapping[str, rules.Suite]) -> None:
         os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when Great Expectations is first imported
@@ -63,13 +64,14 @@ class Auditor:
         self.context = gx.get_context(mode="file", project_root_dir=str(settings.home_path))
         self.context.variables.progress_bars = ProgressBarsConfig(globally=False)
         self.checkpoint = self._checkpoint()
+        self._latest: tuple[str, list[Any]] | None = None  # name of the run, what its pages are made of
 
     @property
     def docs(self) -> Path:
         return paths.data_docs(self.settings) / "uncommitted" / "data_docs" / "local_site" / "index.html"
 
     def audit(self, days: Days, known: Known) -> list[Failure]:
-        """What `days` fail, of both levels. A repeated audit of the same days replaces its pages."""
+        """What `days` fail, of both levels. A repeated audit of the same days replaces its results."""
         from great_expectations.core.run_identifier import RunIdentifier
 
         name = days.start.isoformat() if len(days) == 1 else f"{days.start}_to_{days.end}"
@@ -85,13 +87,22 @@ class Auditor:
         if answered != asked or (not result.success and not failures):  # no answer is a no
             wanted = f"{asked} answers, found {answered}"
             failures.append(Failure("all", "every_rule_is_answered", "stop", "every rule is answered", (), wanted))
+        self._latest = (name, list(result.run_results))
+        return failures
+
+    def write_docs(self) -> None:
+        """Data Docs: the pages of the latest audit and of the suites, and the index."""
+        from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
+
+        assert self._latest is not None, "there is no page before the first audit"
+        name, results = self._latest
+        suites = [ExpectationSuiteIdentifier(name=table) for table in self.suites]
+        self.context.build_data_docs(resource_identifiers=[*results, *suites])
         self._forget_old()
         self._readable_offline(name)
-        return failures
 
     def _checkpoint(self) -> Any:
         import great_expectations as gx
-        from great_expectations.checkpoint.actions import UpdateDataDocsAction
 
         source: Any = self.context.data_sources.add_or_update_pandas(name="figures")
         validations = []
@@ -104,12 +115,7 @@ class Auditor:
                 )
             )
         return self.context.checkpoints.add_or_update(
-            gx.Checkpoint(
-                name=CHECKPOINT,
-                validation_definitions=validations,
-                actions=[UpdateDataDocsAction(name="data_docs")],
-                result_format="BASIC",
-            )
+            gx.Checkpoint(name=CHECKPOINT, validation_definitions=validations, result_format="BASIC")
         )
 
     def _forget_old(self) -> None:

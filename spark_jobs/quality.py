@@ -67,13 +67,20 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     known, touched = _figures(settings, scope, counts, suites)
     failures = auditor.audit(days, known)
     judged = Judged(known, touched, auditor, counts, [one for one in failures if one.level == "warn"])
-    if not _stops(failures):
-        return _publish(spark, settings, scope, judged)
-    bad = _first_failing(auditor, days, known)
-    failures = auditor.audit(Days(bad, bad + timedelta(days=1)), known)
-    if bad > days.start:
-        _publish(spark, settings, _scope(settings, Days(days.start, bad)), judged)
-    figure_table.write(spark, settings, {bad.isoformat(): known[bad.isoformat()]})
+    bad = _first_failing(auditor, days, known) if _stops(failures) else None
+    if bad is not None:
+        failures = auditor.audit(Days(bad, bad + timedelta(days=1)), known)
+    with ThreadPoolExecutor(1) as pool:  # Data Docs' pages are made while Spark writes
+        docs = pool.submit(auditor.write_docs)
+        if bad is None:
+            report = _publish(spark, settings, scope, judged)
+        else:
+            if bad > days.start:
+                _publish(spark, settings, _scope(settings, Days(days.start, bad)), judged)
+            figure_table.write(spark, settings, {bad.isoformat(): known[bad.isoformat()]})
+        docs.result()
+    if bad is None:
+        return report
     raise QualityStop(_message(bad.isoformat(), failures, judged))
 
 
