@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benchmarks.faults.boundaries import every_boundary
 from contracts.days import Days
 from contracts.settings import Settings
-from spark_jobs import delta, features, groups, impressions, quality
+from spark_jobs import features, groups, impressions, quality
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,10 +29,6 @@ STAGES: dict[str, Callable[..., Any]] = {
     "impressions": impressions.run, "quality": quality.run, "features": features.run, "groups": groups.run,
 }  # fmt: skip
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-class Killed(BaseException):
-    """As a kill does, it passes every `except Exception`."""
 
 
 def fill(landing: LandingFolder) -> None:
@@ -60,29 +57,11 @@ def tables(spark: SparkSession, settings: Settings) -> dict[str, list[str]]:
     return found
 
 
-def disturbed(monkeypatch: pytest.MonkeyPatch, at: int, run: Callable[[], object]) -> bool:
-    """Runs until just before write number `at`, and kills it there. False where it ended before."""
-    real, writes = delta.write_days, iter(range(1, 1_000))
-
-    def write(*args: Any, **kwargs: Any) -> Any:
-        if next(writes) >= at:
-            raise Killed
-        return real(*args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(delta, "write_days", write)
-        try:
-            run()
-        except Killed:
-            return True
-    return False
-
-
 @pytest.mark.slow
-def test_killed_before_a_write_and_run_again(
-    spark: SparkSession, settings: Settings, landing: LandingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_killed_after_every_commit_and_run_again(
+    spark: SparkSession, settings: Settings, landing: LandingFolder, tmp_path: Path
 ) -> None:
-    """Impressions before its 3rd and its last write, quality before its 2nd and last, the others between theirs."""
+    """Each attempt makes one commit and dies; together they make the tables of an undisturbed run."""
     fill(landing)
     for run in STAGES.values():
         run(spark, settings, DAYS)
@@ -90,11 +69,9 @@ def test_killed_before_a_write_and_run_again(
     from tests.spark.conftest import link_setup
 
     link_setup(other.home_path)
-    points = {"impressions": (3, 6), "quality": (2, 6), "features": (2,), "groups": (2,)}
-    for name, run in STAGES.items():
-        for at in points[name]:
-            assert disturbed(monkeypatch, at, lambda run=run: run(spark, other, DAYS)), f"{name} has no write {at}"
-        run(spark, other, DAYS)
+    kills = {name: every_boundary(lambda run=run: run(spark, other, DAYS)) for name, run in STAGES.items()}
+    # A stage commits once a table: one that holds rows and is written by it.
+    assert kills == {"impressions": 6, "quality": 7, "features": 2, "groups": 2}
     assert tables(spark, other) == tables(spark, settings)
 
 
