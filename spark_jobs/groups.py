@@ -198,7 +198,7 @@ def _days_with_snapshot(settings: Settings, days: Days) -> tuple[list[str], list
         before = (day - timedelta(days=1)).isoformat()
         if before in snapshots:
             wanted.append(day.isoformat())
-        elif before in published:
+        elif before in published or (settings.landing_path / f"day={before}").is_dir():
             raise MissingArtifact(f"no snapshot of {before}, which the impressions of {day} see; run features for it")
         else:
             remarks.append(f"{day} has no day before it: no snapshot, so it forms no groups")

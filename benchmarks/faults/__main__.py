@@ -1,6 +1,6 @@
 """Disturbs the data stages in every way there is and compares all tables with an undisturbed sequential run.
 
-    python -m benchmarks.faults boundaries    killed after every commit of every stage, day by day
+    python -m benchmarks.faults boundaries    killed between any two commits of every stage, day by day
     python -m benchmarks.faults kills         SIGKILL to Spark at 30 random moments of a run over all days
     python -m benchmarks.faults corrupt       50 corrupt landing folders, each mended and run again
     python -m benchmarks.faults orders        10 days in random orders
@@ -39,7 +39,7 @@ def boundaries(spark: SparkSession, root: Path, interval: Days, rng: random.Rand
         for stage in world.STAGES:
             one = Days.parse(day.isoformat())
             killed[stage] += every_boundary(lambda stage=stage, one=one: world.run(spark, settings, one, (stage,)))
-    print(f"killed after {sum(killed.values())} commits: {dict(killed)}")
+    print(f"killed {sum(killed.values())} times between two commits: {dict(killed)}")
     return compare(spark, root, settings)
 
 

@@ -1,4 +1,4 @@
-"""Killed after each commit: every attempt makes exactly one more, until a run has nothing left to write."""
+"""Killed between any two commits: every attempt makes exactly one more, until one has no further to make."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def killed_after(commits: int) -> Iterator[None]:
 
 
 def every_boundary(stage: Callable[[], object]) -> int:
-    """Runs the stage until it ends by itself, one commit an attempt. Returns the attempts that were killed."""
+    """Runs the stage until it ends by itself, one commit an attempt. Returns the attempts that were killed: one less
+    than an undisturbed run has commits."""
     for kills in range(1_000):
         try:
             with killed_after(1):
