@@ -1,8 +1,8 @@
 """Which snapshot an impression sees (DESIGN, rule 3), and the join that gives it what it sees.
 
 Snapshots are daily, so "the latest row that was published by then" is the row of one known day: an equi-join on entity
-and day. Feast's generic join costs two and a half times as much (benchmarks/point_in_time.py); a daily check keeps the two
-equal (spark_jobs/feast_check.py).
+and day. Feast's generic join costs two and a half times as much (benchmarks/point_in_time.py); a daily check keeps the
+two equal (spark_jobs/feast_check.py).
 """
 
 from __future__ import annotations
