@@ -11,22 +11,21 @@ import base64
 import os
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adlens import credentials
 from contracts import paths
 from contracts.settings import Settings, load
 
-Scope = MutableMapping[str, Any]
-App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-def guarded(app: App, user: str, password: str, open_paths: tuple[str, ...] = ("/health",)) -> App:
+def guarded(app: ASGIApp, user: str, password: str, open_paths: tuple[str, ...] = ("/health",)) -> ASGIApp:
     """The app, answering 401 without the login; `open_paths` answer to anyone."""
     wanted = b"Basic " + base64.b64encode(f"{user}:{password}".encode())
 
-    async def door(scope: Scope, receive: Any, send: Any) -> None:
+    async def door(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket") or scope.get("path") in open_paths:
             return await app(scope, receive, send)
         said = dict(scope["headers"]).get(b"authorization", b"")
@@ -41,7 +40,7 @@ def guarded(app: App, user: str, password: str, open_paths: tuple[str, ...] = ("
     return door
 
 
-def mlflow_app(settings: Settings) -> App:
+def mlflow_app(settings: Settings) -> ASGIApp:
     """MLflow's server app on the home's tracking store."""
     store = settings.home_path / "mlflow"
     store.mkdir(parents=True, exist_ok=True)
@@ -50,10 +49,10 @@ def mlflow_app(settings: Settings) -> App:
     os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = str(store / "artifacts")
     from mlflow.server.fastapi_app import app
 
-    return app  # type: ignore[return-value]
+    return app
 
 
-def docs_app(settings: Settings) -> App:
+def docs_app(settings: Settings) -> ASGIApp:
     """The Data Docs, a page of links at the top."""
     from starlette.applications import Starlette
     from starlette.responses import HTMLResponse, PlainTextResponse
@@ -72,7 +71,7 @@ def docs_app(settings: Settings) -> App:
         return PlainTextResponse("OK")
 
     routes = [Route("/", top), Route("/health", health), Mount("/files", StaticFiles(directory=folder, html=True))]
-    return Starlette(routes=routes)  # type: ignore[return-value]
+    return Starlette(routes=routes)
 
 
 def main(argv: list[str] | None = None) -> int:

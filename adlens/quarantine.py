@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from contracts import quarantined, rules
+from contracts import quarantined, rules, suite_files
 from contracts.days import Days, parse_day
 from contracts.errors import InputError
 from contracts.quarantined import Quarantined
@@ -126,7 +126,7 @@ def as_they_are(settings: Settings, day: str, source: str | None, reason: str | 
 
 
 def _suites(settings: Settings) -> dict[str, rules.Suite]:
-    return rules.load(settings.landing_path)
+    return suite_files.load(settings.landing_path)
 
 
 def _releasable(one: Quarantined) -> None:

@@ -83,9 +83,9 @@ def make_day(
     }, users)  # fmt: skip
 
 
-def make(landing: Path, days: Days, impressions: int, **skew: float) -> None:
+def make(landing: Path, days: Days, impressions: int, hot_ad: float = 0.0, hot_user: int = 0) -> None:
     """All folders of `days`: an ad for each 1,000 impressions of the whole, a user for each 3 of a day."""
     (landing / "images").mkdir(parents=True, exist_ok=True)
     ads, users = max(200, impressions * len(days) // 1_000), max(500, impressions // 3)
     for day in days:
-        make_day(landing, day, impressions, ads, users, **skew)  # type: ignore[arg-type]
+        make_day(landing, day, impressions, ads, users, hot_ad, hot_user)

@@ -25,6 +25,15 @@ class LiveFile:
     rows: int | None
 
 
+def days_of(where: str) -> set[str]:
+    """Days of which the table at that address holds rows; empty where there is no table."""
+    from deltalake import DeltaTable
+
+    if not DeltaTable.is_deltatable(where):
+        return set()
+    return {str(part["day"]) for part in DeltaTable(where).partitions()}
+
+
 def live_files(table: DeltaTable) -> list[LiveFile]:
     """The files of the opened version. Memory: one line a file."""
     import pyarrow

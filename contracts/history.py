@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from contracts import paths
+from contracts.delta_log import days_of
 from contracts.settings import Settings
 
 # How many days before the window each table reaches: the window's first impressions see S(D - window - 1), and that
@@ -14,8 +15,8 @@ from contracts.settings import Settings
 REACH = {"impressions": 7, "ad_features": 1, "ad_groups": 0}
 STAGES = {"impressions": ("impressions", "quality"), "ad_features": ("features",), "ad_groups": ("groups",)}
 
-
-CATCHES_UP = {"impressions": ("impressions", "quality"), "groups": ("features", "groups")}  # stage -> whose passes
+# A daily stage that first builds what its run needs of earlier days -> whose passes those are.
+CATCHES_UP = {"impressions": ("impressions", "quality"), "groups": ("features", "groups")}
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,8 @@ class Pass:
 
 
 def built_days(settings: Settings, table: str) -> set[date]:
-    """Days of which a Delta table has a partition; empty where there is no table."""
-    from deltalake import DeltaTable
-
-    where = paths.table(settings, table)
-    if not DeltaTable.is_deltatable(where):
-        return set()
-    return {date.fromisoformat(str(part["day"])) for part in DeltaTable(where).partitions()}
+    """Days of which a Delta table holds rows; empty where there is no table."""
+    return {date.fromisoformat(day) for day in days_of(paths.table(settings, table))}
 
 
 def wanted_days(settings: Settings, table: str, first: date, day: date, landed: Sequence[date] | None) -> list[date]:
@@ -47,7 +43,7 @@ def wanted_days(settings: Settings, table: str, first: date, day: date, landed: 
     if table == "ad_groups" and start == first:
         start += timedelta(days=1)  # nothing was known before the first folder: its impressions form no groups
     span = [start + timedelta(days=n) for n in range((day - start).days)]
-    return span if landed is None else [one for one in span if one in set(landed)]
+    return span if landed is None else sorted(set(span) & set(landed))
 
 
 def ranges(days: Sequence[date]) -> list[tuple[date, date]]:

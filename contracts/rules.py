@@ -1,9 +1,8 @@
 """What a row and a day of each landing table must be: one declaration a table, `suites/<table>.yaml`, that people edit.
 
 A row rule of level `quarantine` becomes a Spark predicate of stage 1 and the same test in `landing check`; one of
-level `stop` or `warn` is counted on the staged rows. A day rule bounds a figure. A landing folder may hold files
-`suites/<table>.yaml` of its own: a rule there replaces the packaged one of the same name, or is added. docs/quality.md
-tells more.
+level `stop` or `warn` is counted on the staged rows. A day rule bounds a figure. contracts/suite_files.py reads the
+files; docs/quality.md tells more.
 
 What keys and joins rely on is not declared here and cannot be switched off: form, nulls in columns that may hold none,
 unique ids, known ads, and which click belongs to which impression.
@@ -11,17 +10,10 @@ unique ids, known ads, and which click belongs to which impression.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from contracts.errors import SettingsError
-from contracts.settings import LandingSettings
-from contracts.tables import LANDING, TABLES
-
-PACKAGED = Path(__file__).parent / "suites"
 Level = Literal["stop", "quarantine", "warn", "ignore"]
 DRIFT = {  # columns whose distribution over the day's impressions is followed, by the table that holds them
     "impressions": ("position",),
@@ -100,42 +92,41 @@ class Between(RowRule):
         return ("int", "long", "double")
 
 
-class InFolderDay(RowRule):
-    """The time lies in the folder's business day."""
-
-    holds: Literal["in_folder_day"]
+class _TimeRule(RowRule):
     column: str
 
     def types(self) -> tuple[str, ...]:
         return ("timestamp",)
 
 
-class NotAfterFolderDay(InFolderDay):
+class InFolderDay(_TimeRule):
+    """The time lies in the folder's business day."""
+
+    holds: Literal["in_folder_day"]
+
+
+class NotAfterFolderDay(_TimeRule):
     """The time lies before the end of the folder's business day."""
 
-    holds: Literal["not_after_folder_day"]  # type: ignore[assignment]
+    holds: Literal["not_after_folder_day"]
 
 
-class NotLongBefore(InFolderDay):
+class NotLongBefore(_TimeRule):
     """The time's business day is at most `days` before the folder's."""
 
-    holds: Literal["not_long_before_folder_day"]  # type: ignore[assignment]
+    holds: Literal["not_long_before_folder_day"]
     days: int = Field(ge=0)
 
 
-class NotBefore(RowRule):
+class NotBefore(_TimeRule):
     """The time is not more than `slack_seconds` before that of the column `other`."""
 
     holds: Literal["not_before"]
-    column: str
     other: str
     slack_seconds: int = Field(0, ge=0)
 
     def columns_used(self) -> tuple[str, ...]:
         return (self.column, self.other)
-
-    def types(self) -> tuple[str, ...]:
-        return ("timestamp",)
 
 
 class Unique(RowRule):
@@ -170,8 +161,8 @@ class Sql(RowRule):
 
 OfTime = InFolderDay | NotAfterFolderDay | NotLongBefore | NotBefore
 AnyRule = OneOf | NotNull | Between | OfTime | Unique | ClickInWindow | Sql
-_ROW: TypeAdapter[AnyRule] = TypeAdapter(Annotated[AnyRule, Field(discriminator="holds")])
-_COUNTED = (Unique, ClickInWindow)  # no property of a landed row alone
+ROW: TypeAdapter[AnyRule] = TypeAdapter(Annotated[AnyRule, Field(discriminator="holds")])
+COUNTED = (Unique, ClickInWindow)  # no property of a landed row alone
 
 
 class Bound(_Strict):
@@ -225,92 +216,3 @@ class Suite(_Strict):
 def broken(rule: RowRule) -> str:
     """The figure that counts a rule's broken rows."""
     return f"broken_{rule.name}"
-
-
-def load(landing: Path | None = None) -> dict[str, Suite]:
-    """Table -> its suite: the packaged one, with what `<landing>/suites/<table>.yaml` replaces or adds.
-
-    Raises SettingsError that names file and rule, and says what would be right.
-    """
-    own = landing / "suites" if landing is not None else None
-    if own is not None and own.is_dir():
-        strange = sorted(f.name for f in own.iterdir() if f.stem not in LANDING or f.suffix != ".yaml")
-        if strange:
-            wanted = ", ".join(f"{name}.yaml" for name in LANDING)
-            raise SettingsError(f"{own} holds {', '.join(strange)}, which is no table's suite; wanted {wanted}")
-    suites = {}
-    for table in LANDING:
-        rows, day = _file(PACKAGED / f"{table}.yaml", table)
-        if own is not None and (own / f"{table}.yaml").is_file():
-            more_rows, more_day = _file(own / f"{table}.yaml", table)
-            rows, day = rows | more_rows, day | more_day
-        suites[table] = Suite(
-            table=table,
-            rows=tuple(rule for rule in rows.values() if rule.level != "ignore"),
-            day=tuple(rule for rule in day.values() if rule.level != "ignore"),
-        )
-    names = [rule.name for suite in suites.values() for rule in (*suite.rows, *suite.day)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SettingsError(f"the suites hold two rules of the name {', '.join(twice)}; a name is of one rule only")
-    return suites
-
-
-def _file(path: Path, table: str) -> tuple[dict[str, AnyRule], dict[str, DayRule]]:
-    try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not YAML: {error}") from None
-    if not isinstance(said, dict) or set(said) - {"rows", "day"}:
-        found = ", ".join(map(str, said)) if isinstance(said, dict) else type(said).__name__
-        raise SettingsError(f"{path} must hold `rows:` and `day:`, each a list of rules; found {found}")
-    rows, day = (
-        {rule.name: rule for rule in (make(path, table, entry) for entry in said.get(part) or [])}
-        for part, make in (("rows", _row_rule), ("day", _day_rule))
-    )
-    return rows, day  # type: ignore[return-value]
-
-
-def _parsed(path: Path, entry: object, parse: Any) -> Any:
-    if not isinstance(entry, dict):
-        raise SettingsError(f"{path}: a rule is a list of `key: value` lines, found {entry!r}")
-    try:
-        return parse(entry)
-    except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SettingsError(f"{path}: rule {entry.get('name', '(no name)')}: {said}") from None
-
-
-def _row_rule(path: Path, table: str, entry: object) -> AnyRule:
-    rule: AnyRule = _parsed(path, entry, _ROW.validate_python)
-    where = f"{path}: rule {rule.name}: "
-    if rule.level == "quarantine" and isinstance(rule, _COUNTED):
-        raise SettingsError(f"{where}`{rule.holds}` is counted on a whole day; its level can be stop, warn or ignore")
-    landed = {column.name: column.type for column in LANDING[table]}
-    there = landed if rule.level == "quarantine" else {c.name: c.type for c in TABLES[table].columns}
-    for name in rule.columns_used():
-        if name not in there:
-            raise SettingsError(f"{where}there is no column {name} in {table}; there are {', '.join(there)}")
-        if there[name] not in rule.types():
-            raise SettingsError(
-                f"{where}column {name} is {there[name]}; `{rule.holds}` wants {' or '.join(rule.types())}"
-            )
-    if isinstance(rule, Between) and rule.at_least is None and rule.at_most is None:
-        raise SettingsError(f"{where}`between` wants at_least, at_most or both")
-    return rule
-
-
-def _day_rule(path: Path, table: str, entry: object) -> DayRule:
-    rule: DayRule = _parsed(path, entry, DayRule.model_validate)
-    where = f"{path}: rule {rule.name}: "
-    if rule.figure not in FIGURES[table]:
-        known = ", ".join(FIGURES[table])
-        raise SettingsError(f"{where}there is no figure {rule.figure} of {table}; there are {known}")
-    if (rule.at_least is None) == (rule.at_most is None):
-        raise SettingsError(f"{where}wants one of at_least and at_most")
-    if rule.bound.setting is not None and rule.bound.setting not in LandingSettings.model_fields:
-        known = ", ".join(LandingSettings.model_fields)
-        raise SettingsError(f"{where}there is no setting {rule.bound.setting}; there are {known}")
-    if not rule.bound.model_dump(exclude_defaults=True):
-        raise SettingsError(f"{where}the bound is empty; wants a number, or {', '.join(Bound.model_fields)}")
-    return rule

@@ -14,6 +14,7 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
+from contracts import history
 from contracts.errors import InputError
 from dags import interval, stages
 
@@ -21,11 +22,6 @@ with DAG(
     "adlens_backfill",
     description="A range of days, stage by stage",
     schedule=None,
-    start_date=stages.EPOCH,
-    catchup=False,
-    max_active_runs=1,
-    max_active_tasks=1 if stages.LOCAL else 16,
-    default_args=stages.COMMON,
     params={
         "first_day": Param(
             None, type=["null", "string"], format="date", title="First day", description="first business day"
@@ -38,9 +34,8 @@ with DAG(
         ),
     }
     | stages.stage_params(),
-    user_defined_macros=stages.MACROS,
     doc_md=__doc__,
-    tags=["adlens"],
+    **stages.DAG_COMMON,
 ) as dag:
 
     @task(doc_md="The range in parts of at most `days_at_once` days.", retries=0)
@@ -56,7 +51,7 @@ with DAG(
 
     def over(parts, stage: str) -> SparkSubmitOperator:
         """The stage once for each part."""
-        flags = ["--catch-up"] if stage in stages.CATCHES_UP else []
+        flags = ["--catch-up"] if stage in history.CATCHES_UP else []
         arguments = parts.map(lambda part, stage=stage, flags=flags: [stage, *part, *flags])
         return SparkSubmitOperator.partial(**stages.spark_arguments(stage)).expand(application_args=arguments)
 

@@ -28,16 +28,10 @@ with DAG(
     "adlens_daily",
     description="One day's click log becomes a published model",
     schedule=stages.timetable(),
-    start_date=stages.EPOCH,
-    catchup=False,
-    max_active_runs=1,
-    max_active_tasks=1 if stages.LOCAL else 16,  # two Spark drivers would fight for a laptop
-    default_args=stages.COMMON,
     params={"day": stages.day_param()} | stages.stage_params(),
-    user_defined_macros=stages.MACROS,
     deadline=stages.deadline(),
     doc_md=__doc__,
-    tags=["adlens"],
+    **stages.DAG_COMMON,
 ) as dag:
     impressions, quality, features = stages.spark("impressions"), stages.spark("quality"), stages.spark("features")
     materialise, groups = stages.spark("materialise"), stages.spark("groups")

@@ -14,17 +14,11 @@ with DAG(
     "adlens_maintenance",
     description="Tables are compacted and cleaned up",
     schedule=stages.timetable("0 5 * * 0"),
-    start_date=stages.EPOCH,
-    catchup=False,
-    max_active_runs=1,
-    max_active_tasks=1,
-    default_args=stages.COMMON,
     params={
         "day": stages.day_param("today, for what is kept; empty: the last day of the run's week"),
         "dry_run": stages.dry_run_param(),
     },
-    user_defined_macros=stages.MACROS,
     doc_md=__doc__,
-    tags=["adlens"],
+    **stages.DAG_COMMON,
 ) as dag:
     maintain = stages.spark("maintain", "--start", stages.LAST_WHOLE_DAY)

@@ -18,11 +18,6 @@ with DAG(
     "adlens_rebuild",
     description="Groups of days whose labels changed are written again, at most so many a run",
     schedule=stages.timetable("0 12 * * *"),
-    start_date=stages.EPOCH,
-    catchup=False,
-    max_active_runs=1,
-    max_active_tasks=1,
-    default_args=stages.COMMON,
     params={
         "day": stages.day_param("last business day to look at; empty: the run's date"),
         "back": Param(
@@ -38,9 +33,8 @@ with DAG(
         ),
         "dry_run": stages.dry_run_param(),
     },
-    user_defined_macros=stages.MACROS,
     doc_md=__doc__,
-    tags=["adlens"],
+    **stages.DAG_COMMON,
 ) as dag:
     inner = stages.DAY.strip("{} ")
     rebuild = stages.spark(

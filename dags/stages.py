@@ -19,7 +19,7 @@ from airflow.sdk import Asset, DeadlineAlert, DeadlineReference, Param, SyncCall
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from contracts import paths, pools, spark_options
+from contracts import history, paths, pools, spark_options
 from contracts import settings as adlens_settings
 from contracts.tables import declared
 from dags import alerts, interval
@@ -33,9 +33,6 @@ STAGES = ("impressions", "quality", "features", "materialise", "groups", "releas
 APPLICATION = Path(__file__).resolve().parent.parent / "spark_jobs" / "__main__.py"
 # A cluster's image holds them.
 JARS = ",".join(map(str, spark_options.jars(SETTINGS))) if LOCAL else None
-EPOCH = datetime(
-    1970, 1, 1, tzinfo=UTC
-)  # Airflow skips the tasks of a day before its DAG's start, and calls it a success
 
 DAY = "{{ resolve_day(dag_run.conf, logical_date | default(none), time_zone, dag_run.run_type) }}"
 LAST_WHOLE_DAY = (
@@ -69,7 +66,6 @@ KINDS: dict[str, pools.Kind] = {
 }  # fmt: skip
 # Stage -> whose tables it makes readable, where that is not its own.
 PUBLISHED_BY = {"impressions": (), "quality": ("impressions", "quality"), "rebuild": ("groups",)}
-CATCHES_UP = ("impressions", "groups")  # they build what the run needs of earlier days
 
 COMMON: dict[str, Any] = {
     "owner": "ads-ranking",
@@ -81,6 +77,18 @@ COMMON: dict[str, Any] = {
     "retry_policy": ByExitCode(),
     "execution_timeout": timedelta(minutes=SETTINGS.stage_timeout_minutes),
     "on_failure_callback": alerts.task_failed,
+}
+
+# A DAG's arguments that are the same in all of them.
+DAG_COMMON: dict[str, Any] = {
+    # Airflow skips the tasks of a day before its DAG's start, and calls that a success.
+    "start_date": datetime(1970, 1, 1, tzinfo=UTC),
+    "catchup": False,
+    "max_active_runs": 1,
+    "max_active_tasks": 1 if LOCAL else 16,  # two Spark drivers would fight for a laptop
+    "default_args": COMMON,
+    "user_defined_macros": MACROS,
+    "tags": ["adlens"],
 }
 
 
@@ -181,7 +189,7 @@ def spark_arguments(stage: str) -> dict[str, Any]:
 
 def spark(stage: str, *arguments: str) -> SparkSubmitOperator:
     """The stage's task. Without arguments: for the run's day."""
-    said = [*(arguments or ("--start", DAY)), *(("--catch-up",) if stage in CATCHES_UP else ())]
+    said = [*(arguments or ("--start", DAY)), *(("--catch-up",) if stage in history.CATCHES_UP else ())]
     return SparkSubmitOperator(application_args=[stage, *said], **spark_arguments(stage))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
-from contracts import rules
+from contracts import rules, suite_files
 from contracts.days import parse_day
 from contracts.errors import InputError
 from contracts.settings import LandingSettings, read_landing_yaml
@@ -143,7 +143,7 @@ def days_in(folder: Path) -> list[date]:
 def run(folder: Path, day: str | None = None, say: Callable[[str], None] = print) -> int:
     """Checks one day or all, the days that are missing between them too. 2 if a day would stop, else 0."""
     there = days_in(folder)
-    suites = rules.load(folder)
+    suites = suite_files.load(folder)
     checker = Checker(folder, LandingSettings.model_validate(read_landing_yaml(folder)), suites, there)
     for sentence in unjudged(suites):
         say(sentence)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import pyarrow as pa
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
@@ -17,6 +16,7 @@ from pyspark.sql.types import StructType
 
 from contracts import paths
 from contracts.commits import Cause
+from contracts.delta_log import days_of, live_files
 from contracts.errors import DamagedArtifact, MissingArtifact
 from contracts.settings import Settings
 from contracts.tables import STAGED, TABLES, Table, declared
@@ -86,11 +86,7 @@ def read(
 
 def built_days(settings: Settings, name: str, staged: bool = False) -> set[str]:
     """Days of which the table holds rows; empty where there is no table."""
-    from deltalake import DeltaTable
-
-    if not exists(settings, name, staged):
-        return set()
-    return {str(part["day"]) for part in DeltaTable(address(settings, name, staged)).partitions()}
+    return days_of(address(settings, name, staged))
 
 
 def fingerprints(frame: DataFrame) -> dict[str, Fingerprint]:
@@ -107,10 +103,9 @@ def row_counts(settings: Settings, name: str, days: Sequence[str], staged: bool 
 
     counts: dict[str, int] = {}
     if exists(settings, name, staged):
-        files = pa.table(DeltaTable(address(settings, name, staged)).get_add_actions(flatten=True))
-        for day, rows in zip(files["partition.day"].to_pylist(), files["num_records"].to_pylist(), strict=True):
-            if day in days:
-                counts[day] = counts.get(day, 0) + rows
+        for one in live_files(DeltaTable(address(settings, name, staged))):
+            if one.day is not None and one.day in days:
+                counts[one.day] = counts.get(one.day, 0) + (one.rows or 0)
     return dict(sorted(counts.items()))
 
 
@@ -207,9 +202,7 @@ def _conformed(table: Table, frame: DataFrame) -> DataFrame:
     leaked = sorted(set(frame.columns) & set(table.never))
     if leaked:
         raise DamagedArtifact(f"table {table.name} must never hold {', '.join(leaked)}")
-    declared = StructType.fromDDL(table.ddl)
-    assert isinstance(declared, StructType)
-    wanted = {one.name: one.dataType.simpleString() for one in declared.fields}
+    wanted = {one.name: one.dataType.simpleString() for one in schema.declared(table.ddl).fields}
     found = {one.name: one.dataType.simpleString() for one in frame.schema.fields}
     if wanted != found:
         raise DamagedArtifact(

@@ -15,6 +15,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import reduce
 
 from deltalake import DeltaTable
 from pyspark.sql import Column as SparkColumn
@@ -61,9 +62,7 @@ class Person:
         parts = [self.matching(name).select(F.lit(name).alias("name"), "day") for name in self.tables]
         if not parts:
             return Traces()
-        together = parts[0]
-        for part in parts[1:]:
-            together = together.unionByName(part)
+        together = reduce(DataFrame.unionByName, parts)
         traces = Traces()
         for row in together.groupBy("name", "day").count().collect():
             traces.rows.setdefault(row["name"], {})[row["day"]] = row["count"]

@@ -69,11 +69,7 @@ def ad_features(landed: Landed, features: Sequence[Feature], until: ExitStack) -
     """Table `ad_features`: a row per ad of the day's catalogue, and the values of all features of side `ad`."""
     own = [feature for feature in features if feature.side == "ad"]
     rows = landed.ads.join(F.broadcast(landed.stamped), "day")
-    shown = _by_how(own, "ctr")
-    if shown:
-        lasts = {feature.transform.folders for feature in shown}
-        counts = history.shown_and_clicked(landed.shown, landed.clicked, "ad_id", landed.days, landed.folders, lasts)
-        rows = rows.join(counts, ["day", "ad_id"], "left")
+    rows = _with_counts(rows, "ad_id", landed, _by_how(own, "ctr"))
     rows = _with_groups(rows, own, until)
     rows = _with_listed(rows, landed.all_ads, "ad_id", landed, _by_how(own, "listed"))
     counted = _by_how(own, "acted")
@@ -87,11 +83,7 @@ def user_features(landed: Landed, features: Sequence[Feature]) -> DataFrame:
     """Table `user_features`: a row per profile of the day, and the values of all features of side `user`."""
     own = [feature for feature in features if feature.side == "user"]
     rows = landed.users.join(F.broadcast(landed.stamped), "day")
-    shown = _by_how(own, "ctr")
-    if shown:
-        lasts = {feature.transform.folders for feature in shown}
-        counts = history.shown_and_clicked(landed.shown, landed.clicked, "user_id", landed.days, landed.folders, lasts)
-        rows = rows.join(counts, ["day", "user_id"], "left")
+    rows = _with_counts(rows, "user_id", landed, _by_how(own, "ctr"))
     rows = _with_listed(rows, landed.all_users, "user_id", landed, _by_how(own, "listed"))
     counted, lists = _by_how(own, "acted"), _by_how(own, "recent")
     if counted or lists:
@@ -147,6 +139,14 @@ def _with_groups(rows: DataFrame, features: Sequence[Feature], until: ExitStack)
         totals = rows.where(F.col(key).isNotNull()).groupBy("day", key).agg(*sums)
         found = found.join(totals, ["day", key], "left")
     return found
+
+
+def _with_counts(rows: DataFrame, entity: str, landed: Landed, features: Sequence[Feature]) -> DataFrame:
+    if not features:
+        return rows
+    lasts = {feature.transform.folders for feature in features}
+    counts = history.shown_and_clicked(landed.shown, landed.clicked, entity, landed.days, landed.folders, lasts)
+    return rows.join(counts, ["day", entity], "left")
 
 
 def _with_listed(

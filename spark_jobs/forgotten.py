@@ -6,6 +6,7 @@ Where nobody was erased this costs a look for the table, and no query.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -78,9 +79,7 @@ def counts(gone: Mapping[str, DataFrame]) -> dict[str, int]:
     if not gone:
         return {}
     parts = [frame.select(F.lit(f"erased_{name}").alias("what")) for name, frame in gone.items()]
-    together = parts[0]
-    for part in parts[1:]:
-        together = together.unionByName(part)
+    together = reduce(DataFrame.unionByName, parts)
     return {row["what"]: row["count"] for row in together.groupBy("what").count().collect()}
 
 

@@ -24,7 +24,7 @@ from contracts.features import Feature, built
 from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import Table
-from spark_jobs import delta, grouping, point_in_time, relabelled, skew
+from spark_jobs import delta, grouping, point_in_time, relabelled, schema, skew
 from spark_jobs.expressions import code, code_columns, context_values
 from spark_jobs.features import lookback
 from spark_jobs.point_in_time import KEYS, Moment
@@ -207,8 +207,6 @@ def _days_with_snapshot(settings: Settings, days: Days) -> tuple[list[str], list
 
 def _inner_names(table: Table) -> list[str]:
     """Fields of the table's `impressions` structs, in the declared order."""
-    declared = StructType.fromDDL(table.ddl)
-    assert isinstance(declared, StructType)
-    listed = declared["impressions"].dataType
+    listed = schema.declared(table.ddl)["impressions"].dataType
     assert isinstance(listed, ArrayType) and isinstance(listed.elementType, StructType)
     return listed.elementType.names

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from contracts import paths, rules
+from contracts import paths, rules, suite_files
 from contracts.commits import JUDGED_AGAIN, Cause, late_clicks
 from contracts.days import Days
 from contracts.report import StageReport
@@ -33,6 +33,7 @@ WRITERS = 3
 SMALL_CATALOGUES = 1_000_000  # ads of all the run's days together that are broadcast: some 50 MB on each executor
 OLD = "_old"
 Landed = dict[str, dict[str, int]]  # landing file -> day -> rows
+Suites = dict[str, rules.Suite]
 
 
 def stays() -> SparkColumn:
@@ -73,14 +74,16 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     for day in s.early:
         landing_reader.check_file(landing_reader.find_file(landing, day, "clicks"), "clicks")
 
+    suites = suite_files.load(landing)
     landed = {name: landing_reader.rows_in_files(landing, name, s.run) for name in LANDING}
     slices = {name: Slices.of_rows(rows) for name, rows in landed.items()}
     raw = {name: released.read(spark, settings, name, s.run) for name in LANDING}
     raw, erased = forgotten.parted(spark, settings, raw, days)
-    cleaned = {name: frame.persist() for name, frame in _cleaned(settings, raw, slices).items()}
+    cleaned = {name: frame.persist() for name, frame in _cleaned(settings, suites, raw, slices).items()}
     ads, bad_pictures = _usable(spark, settings, kept(cleaned["ads"], "ads"))
-    clicks = _clicks(spark, settings, s, cleaned["clicks"]).persist()
-    impressions = _impressions(spark, settings, s, raw["impressions"], landed, cleaned["ads"], clicks).persist()
+    clicks = _clicks(spark, settings, suites["clicks"], s, cleaned["clicks"]).persist()
+    impressions = _impressions(spark, settings, suites, s, raw["impressions"], landed, cleaned["ads"], clicks)
+    impressions.persist()
     own = impressions.where(~F.col(OLD))
     labelled = labels.labelled(impressions.where(stays() & F.col("day").isin(s.relabelled + s.run)))
     labelled = labelled.select(*(one.name for one in TABLES["impressions"].columns))
@@ -115,10 +118,9 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
 
 
 def _cleaned(
-    settings: Settings, raw: dict[str, DataFrame], slices: dict[str, Slices]
+    settings: Settings, suites: Suites, raw: dict[str, DataFrame], slices: dict[str, Slices]
 ) -> dict[str, DataFrame]:
     """Landing file -> its rows, judged (columns `_reason`, `_copy`); the impressions come apart."""
-    suites = rules.load(settings.landing_path)
     how = {name: (slices[name], suites[name], settings) for name in raw}
     return {
         "clicks": cleaning.clicks(raw["clicks"], *how["clicks"]),
@@ -128,14 +130,15 @@ def _cleaned(
     }
 
 
-def _catalogues(spark: SparkSession, settings: Settings, days: list[str], own: DataFrame) -> DataFrame:
+def _catalogues(
+    spark: SparkSession, settings: Settings, suite: rules.Suite, days: list[str], own: DataFrame
+) -> DataFrame:
     """The ads of the days and, where it landed, of the day before the first."""
     landing, before = settings.landing_path, landing_reader.day_before(days[0])
     if before < landing_reader.landed_days(landing)[0] or not (landing / f"day={before}").is_dir():
         return kept(own, "ads")
     landing_reader.check_file(landing_reader.find_file(landing, before, "ads"), "ads")
     slices = Slices.of_rows(landing_reader.rows_in_files(landing, "ads", [before]))
-    suite = rules.load(landing)["ads"]
     old = cleaning.entities(released.read(spark, settings, "ads", [before]), slices, suite, settings, "ad_id")
     return kept(own, "ads").unionByName(kept(old, "ads"))
 
@@ -152,7 +155,7 @@ def _usable(spark: SparkSession, settings: Settings, ads: DataFrame) -> tuple[Da
     return cleared, quarantine.pictures(spark, rows, unusable)
 
 
-def _clicks(spark: SparkSession, settings: Settings, s: Scope, own: DataFrame) -> DataFrame:
+def _clicks(spark: SparkSession, settings: Settings, suite: rules.Suite, s: Scope, own: DataFrame) -> DataFrame:
     """Clicks that this run may need: `folder`, CLICK_COLUMNS, `early`."""
 
     def shaped(frame: DataFrame, early: bool) -> DataFrame:
@@ -165,25 +168,29 @@ def _clicks(spark: SparkSession, settings: Settings, s: Scope, own: DataFrame) -
     if ingested:
         parts.append(shaped(delta.read(spark, settings, "clicks", ingested, staged=True), False))
     if s.early:
-        suite = rules.load(settings.landing_path)["clicks"]
         raw = released.read(spark, settings, "clicks", s.early)
         slices = Slices.of_rows(landing_reader.rows_in_files(settings.landing_path, "clicks", s.early))
         parts.append(shaped(kept(cleaning.clicks(raw, slices, suite, settings), "clicks"), True))
-    frame = parts[0]
-    for part in parts[1:]:
-        frame = frame.unionByName(part)
-    return frame
+    return reduce(DataFrame.unionByName, parts)
 
 
 def _impressions(
-    spark: SparkSession, settings: Settings, s: Scope, raw: DataFrame, landed: Landed, ads: DataFrame, clicks: DataFrame
+    spark: SparkSession,
+    settings: Settings,
+    suites: Suites,
+    s: Scope,
+    raw: DataFrame,
+    landed: Landed,
+    ads: DataFrame,
+    clicks: DataFrame,
 ) -> DataFrame:
     """The run's impressions, judged, and those of the built days (`_old`) that its clicks or the rejudged folders' may
     belong to; `clicks` beside each that stays. One shuffle by id serves the search for equal ids and the clicks."""
     columns = [one.name for one in LANDING["impressions"]]
-    known, small = _catalogues(spark, settings, s.run, ads), sum(landed["ads"].values()) <= SMALL_CATALOGUES
-    suite = rules.load(settings.landing_path)["impressions"]
-    frame = cleaning.impressions(raw, known, small, suite, settings).drop(WAIVED).withColumn(OLD, F.lit(False))
+    known = _catalogues(spark, settings, suites["ads"], s.run, ads)
+    small = sum(landed["ads"].values()) <= SMALL_CATALOGUES
+    frame = cleaning.impressions(raw, known, small, suites["impressions"], settings)
+    frame = frame.drop(WAIVED).withColumn(OLD, F.lit(False))
     rows = dict(landed["impressions"])
     around = [day for day in (*s.relabelled, *s.rejudged) if day not in s.run]
     if around:
@@ -213,9 +220,7 @@ def _report(
     for name, frame in cleaned.items():
         parts.append(frame.select(F.lit(f"copies_{name}").alias("what"), F.col(COPY).cast("long").alias("n")))
         parts.append(frame.select(F.lit(f"landed_{name}").alias("what"), F.lit(1).cast("long").alias("n")))
-    together = parts[0]
-    for part in parts[1:]:
-        together = together.union(part)
+    together = reduce(DataFrame.union, parts)
     counts = {row["what"]: row["n"] for row in together.groupBy("what").agg(F.sum("n").alias("n")).collect()}
     there = delta.read(spark, settings, "quarantine", s.run, staged=True).groupBy("source", "reason").count().collect()
     reasons = {f"{row['source']}: {row['reason']}": row["count"] for row in there}

@@ -9,7 +9,7 @@ from functools import partial
 
 from pyspark.sql import SparkSession
 
-from contracts import rules
+from contracts import rules, suite_files
 from contracts.commits import JUDGED_AGAIN, Cause, late_clicks
 from contracts.days import Days
 from contracts.errors import MissingArtifact, QualityStop
@@ -58,7 +58,7 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     if missing:
         wanted = f"adlens impressions --start {missing[0]}"
         raise MissingArtifact(f"{', '.join(missing)} not staged; run stage 1 first: {wanted}")
-    suites = rules.load(settings.landing_path)
+    suites = suite_files.load(settings.landing_path)
     scope = _scope(settings, days)
     with ThreadPoolExecutor(1) as pool:  # Great Expectations takes seconds to import, while Spark counts
         opened = pool.submit(Auditor, settings, suites)

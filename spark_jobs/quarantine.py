@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -47,7 +48,4 @@ def pictures(spark: SparkSession, ads: list[tuple[str, str, str]], unusable: Map
 
 def all_of(slices: Slices, *parts: DataFrame) -> DataFrame:
     """One frame of them; a row that was refused twice for the same reason is there once."""
-    frame = parts[0]
-    for part in parts[1:]:
-        frame = frame.unionByName(part)
-    return slices.dealt(frame, "row").distinct().drop(SLICE)
+    return slices.dealt(reduce(DataFrame.unionByName, parts), "row").distinct().drop(SLICE)

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import StructType
+
+from spark_jobs.schema import declared
 
 
 def small_frame(spark: SparkSession, rows: Sequence[tuple[object, ...]], ddl: str) -> DataFrame:
     """Through Arrow: a list of rows would start Python workers on the executors. Times carry their zone."""
-    schema = StructType.fromDDL(ddl)
-    assert isinstance(schema, StructType)
-    arrow = to_arrow_schema(schema, timezone="UTC")
+    arrow = to_arrow_schema(declared(ddl), timezone="UTC")
     columns = list(zip(*rows, strict=True)) or [() for _ in arrow]
     arrays = [pa.array(column, one.type) for column, one in zip(columns, arrow, strict=True)]
     return spark.createDataFrame(pa.table(arrays, schema=arrow))

@@ -25,7 +25,7 @@ from benchmarks.faults.corrupt import corrupt
 from benchmarks.faults.kills import until_done
 from contracts.days import Days
 from contracts.errors import AdLensError, MissingArtifact
-from contracts.settings import load
+from contracts.settings import Settings, load
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -99,10 +99,7 @@ def orders(spark: SparkSession, root: Path, interval: Days, rng: random.Random) 
     return wrong
 
 
-def compare(spark: SparkSession, root: Path, settings: object) -> list[str]:
-    from contracts.settings import Settings
-
-    assert isinstance(settings, Settings)
+def compare(spark: SparkSession, root: Path, settings: Settings) -> list[str]:
     return world.different(world.contents(spark, world.home(root, "undisturbed")), world.contents(spark, settings))
 
 

@@ -32,5 +32,6 @@ def until_done(
                 child.wait(rng.uniform(1.0, longest))
             except subprocess.TimeoutExpired:
                 killed += 1
-            os.killpg(child.pid, signal.SIGKILL) if child.poll() is None else None
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
             child.wait()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts import rules
+from contracts import suite_files
 from contracts.errors import SettingsError
 from contracts.tables import LANDING
 
@@ -16,7 +16,7 @@ def own(landing: Path, table: str, text: str) -> Path:
 
 
 def test_a_folder_replaces_adds_and_leaves_out(tmp_path: Path) -> None:
-    packaged = rules.load()
+    packaged = suite_files.load()
     assert set(packaged) == set(LANDING) and all(suite.rows for suite in packaged.values())
     own(
         tmp_path,
@@ -26,10 +26,10 @@ def test_a_folder_replaces_adds_and_leaves_out(tmp_path: Path) -> None:
         "  - {name: behaviour_not_far_before, holds: not_null, column: at, level: ignore, words: -}\n"
         "  - {name: no_tests, holds: sql, columns: [user_id], where: user_id <> 't', level: quarantine, words: t}\n",
     )
-    suite = rules.load(tmp_path)["behaviours"]
+    suite = suite_files.load(tmp_path)["behaviours"]
     assert [rule.name for rule in suite.landed()] == ["behaviour_not_after_its_folder", "no_tests"]
     assert [rule.words for rule in suite.staged()] == ["only views"]
-    assert rules.load(tmp_path)["clicks"] == packaged["clicks"]
+    assert suite_files.load(tmp_path)["clicks"] == packaged["clicks"]
 
 
 ROW = "name: r, column: kind, level: quarantine, words: w"
@@ -60,11 +60,11 @@ DAY = "name: d, figure: behaviours_known_ads, level: warn, words: w"
 )
 def test_what_is_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said) as caught:
-        rules.load(own(tmp_path, "behaviours", text))
+        suite_files.load(own(tmp_path, "behaviours", text))
     assert "behaviours.yaml" in str(caught.value) or "two rules" in said
 
 
 def test_a_file_of_no_table_is_refused(tmp_path: Path) -> None:
     own(tmp_path, "impresions", "rows: []")
     with pytest.raises(SettingsError, match="impresions.yaml, which is no table's suite; wanted impressions.yaml"):
-        rules.load(tmp_path)
+        suite_files.load(tmp_path)

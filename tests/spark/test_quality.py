@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contracts import paths, rules
+from contracts import paths, suite_files
 from contracts.days import Days
 from contracts.errors import MissingArtifact, QualityStop
 from contracts.settings import LandingSettings, Settings
@@ -105,7 +105,7 @@ def test_a_range_is_published_up_to_the_first_bad_day(
         assert not fetched, (page, fetched)
 
 
-SUITES = rules.load()
+SUITES = suite_files.load()
 
 
 def figures_of(counts: dict[str, dict[str, int]], settings: LandingSettings) -> figures.Known:

@@ -84,9 +84,9 @@ def test_they_agree(spark: SparkSession, settings: Settings, landing: LandingFol
     impressions.run(spark, local, Days.parse(day))
     spark_says = Counter({(source, reason): n for _, source, reason, n in quarantined.counts(local, [day])})
 
-    from contracts import rules
+    from contracts import suite_files
 
-    checker = Checker(landing.root, local, rules.load(landing.root), days_in(landing.root))
+    checker = Checker(landing.root, local, suite_files.load(landing.root), days_in(landing.root))
     report = checker.check(Days.parse(day).start)
     told = Counter()
     for file, findings in report.files.items():
