@@ -101,15 +101,9 @@ def _counts(spark: SparkSession, settings: Settings, scope: Scope, suites: dict[
     frames["impressions"] = read("impressions", scope.older + days)
     before = {landing_reader.day_before(day) for day in days}
     frames["ads"] = read("ads", sorted(before | set(days)))
-    often = [frames[name].persist() for name in ("impressions", "ads", "users")]  # each is counted in several ways
-    frames |= dict(zip(("impressions", "ads", "users"), often, strict=True))
     rows = sum(delta.row_counts(settings, "impressions", days, staged=True).values())
-    try:
-        with sized(spark, rows):
-            return measures.counted(frames, suites, settings, days)
-    finally:
-        for frame in often:
-            frame.unpersist()
+    with sized(spark, rows):  # nothing is cached: each count reads the few columns that it needs
+        return measures.counted(frames, suites, settings, days)
 
 
 def _figures(

@@ -21,12 +21,14 @@ from contracts.tables import Table
 
 
 def wanted_properties(settings: Settings) -> dict[str, str]:
-    """Delta's properties of every table: no deletion vectors (so that all readers read it), and how long versions
-    stay readable."""
+    """Delta's properties of every table: no deletion vectors (so that all readers read it), no least and greatest
+    values a file (rows are dealt over a day's files by a hash, so they would skip none, cost a quarter of a write and
+    put ids of people into the log), and how long versions stay readable."""
     return {
         "delta.enableDeletionVectors": "false",
         "delta.deletedFileRetentionDuration": f"interval {settings.vacuum_hours} hours",
         "delta.logRetentionDuration": f"interval {24 * settings.log_retention_days} hours",
+        "delta.dataSkippingNumIndexedCols": "0",
         "delta.checkpointInterval": "10",
     }
 

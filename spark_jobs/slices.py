@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 SLICE = "_slice"
 SLICE_ROWS = 250_000
-PARTITIONS = "spark.sql.shuffle.partitions"
+PARTITIONS, ADAPTIVE = "spark.sql.shuffle.partitions", "spark.sql.adaptive.enabled"
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,17 @@ class Slices:
 
 @contextmanager
 def sized(spark: SparkSession, rows: int) -> Iterator[None]:
-    """Within it, shuffles that are not dealt have tasks of at most about SLICE_ROWS of `rows`; never fewer than set."""
-    before = spark.conf.get(PARTITIONS) or "1"
-    spark.conf.set(PARTITIONS, str(max(int(before), rows // SLICE_ROWS)))
+    """Within it, shuffles that are not dealt have tasks of at most about SLICE_ROWS of `rows`; never fewer than set.
+
+    Where that makes more of them, Spark adapts its plans as it goes (a small session does not: spark_options), so that
+    what has become small has few tasks again.
+    """
+    before = {name: spark.conf.get(name) or "" for name in (PARTITIONS, ADAPTIVE)}
+    if rows // SLICE_ROWS > int(before[PARTITIONS]):
+        spark.conf.set(PARTITIONS, str(rows // SLICE_ROWS))
+        spark.conf.set(ADAPTIVE, "true")
     try:
         yield
     finally:
-        spark.conf.set(PARTITIONS, before)
+        for name, value in before.items():
+            spark.conf.set(name, value)
