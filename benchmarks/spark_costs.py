@@ -126,8 +126,8 @@ def main(argv: list[str] | None = None) -> int:
     fixed = warm_up(spark, settings)
     print(f"{asked.rows:,} impressions in {asked.days} days; seconds", flush=True)
     print(
-        f"{'stage':<12}{'fixed':>8}{'job':>8}{'plain':>8}{'ratio':>7}{'tasks':>8}{'longest':>9}{'median':>8}{'JVM GiB':>9}"
-        f"{'shuffled':>10}{'written':>9}  bytes an impression",
+        f"{'stage':<12}{'fixed':>8}{'job':>8}{'plain':>8}{'ratio':>7}{'tasks':>8}{'longest':>9}{'median':>8}"
+        f"{'JVM GiB':>9}{'shuffled':>10}{'written':>9}  bytes an impression",
         flush=True,
     )
     for stage in asked.stages:
@@ -141,8 +141,8 @@ def main(argv: list[str] | None = None) -> int:
         longest, middle, _ = span.longest()
         shuffled, written = (n / asked.rows for n in (span.shuffled, sum(size(settings, name) for name in writes)))
         print(
-            f"{stage:<12}{fixed[stage]:>8.1f}{job:>8.1f}{base:>8.1f}{job / base:>7.2f}{span.seconds:>8.1f}{longest:>9.1f}{middle:>8.1f}"
-            f"{jvm_peak():>9.2f}{shuffled:>10.1f}{written:>9.1f}",
+            f"{stage:<12}{fixed[stage]:>8.1f}{job:>8.1f}{base:>8.1f}{job / base:>7.2f}{span.seconds:>8.1f}"
+            f"{longest:>9.1f}{middle:>8.1f}{jvm_peak():>9.2f}{shuffled:>10.1f}{written:>9.1f}",
             flush=True,
         )
         for line in span.dearest(asked.profile):

@@ -8,7 +8,7 @@ declared transforms say what is made; what no built feature needs is not read.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -36,16 +36,13 @@ CENTS = "decimal(20,4)"  # prices are summed exactly, so that no order of rows c
 
 @dataclass(frozen=True)
 class Landed:
-    """What the snapshots of `days` are made of. `ads`, `users`: of these days; the rest of the whole look-back of
-    `folders`; `shown`: impressions; `clicked`: history.first_clicks of them; `acts`: history.acts."""
+    """What the snapshots of `days` are made of, of the whole look-back of `folders`. `files`: by side; `shown`:
+    impressions; `clicked`: history.first_clicks of them; `acts`: history.acts; `few_ads`: they may be broadcast."""
 
     days: Days
     folders: int
     stamped: DataFrame
-    ads: DataFrame
-    users: DataFrame
-    all_ads: DataFrame
-    all_users: DataFrame
+    files: dict[str, DataFrame]
     shown: DataFrame
     clicked: DataFrame
     acts: DataFrame
@@ -68,34 +65,56 @@ def stamps(spark: SparkSession, days: Days, settings: Settings) -> DataFrame:
 def ad_features(landed: Landed, features: Sequence[Feature], until: ExitStack) -> DataFrame:
     """Table `ad_features`: a row per ad of the day's catalogue, and the values of all features of side `ad`."""
     own = [feature for feature in features if feature.side == "ad"]
-    rows = landed.ads.join(F.broadcast(landed.stamped), "day")
-    rows = _with_counts(rows, "ad_id", landed, _by_how(own, "ctr"))
-    rows = _with_groups(rows, own, until)
-    rows = _with_listed(rows, landed.all_ads, "ad_id", landed, _by_how(own, "listed"))
-    counted = _by_how(own, "acted")
-    if counted:
-        numbers = landed.acts.groupBy("day", "ad_id").agg(*history.numbers_acted(counted, landed.folders))
-        rows = rows.join(numbers, ["day", "ad_id"], "left")
+    counted = history.acted(_by_how(own, "acted"))
+    acts = [landed.acts.groupBy("day", "ad_id").agg(*_named(counted))] if counted else []
+    rows = _with_groups(_looked_back(landed, "ad", own, acts), own, until)
     return rows.withColumns({feature.name: _value(feature, "ad_id") for feature in own})
 
 
 def user_features(landed: Landed, features: Sequence[Feature]) -> DataFrame:
     """Table `user_features`: a row per profile of the day, and the values of all features of side `user`."""
     own = [feature for feature in features if feature.side == "user"]
-    rows = landed.users.join(F.broadcast(landed.stamped), "day")
-    rows = _with_counts(rows, "user_id", landed, _by_how(own, "ctr"))
-    rows = _with_listed(rows, landed.all_users, "user_id", landed, _by_how(own, "listed"))
-    counted, lists = _by_how(own, "acted"), _by_how(own, "recent")
+    counted, lists = history.acted(_by_how(own, "acted")), _by_how(own, "recent")
+    acts = []
     if counted or lists:
-        gathered, values = history.recent(lists, landed.folders)
         placed, of = landed.acts, sorted({feature.transform.of for feature in lists} - {"ad_id"})
         if of:
-            ads = landed.ads.select("day", "ad_id", *of)
-            placed = placed.join(F.broadcast(ads) if landed.few_ads else ads, ["day", "ad_id"], "left")
-        grouped = placed.groupBy("day", "user_id").agg(*history.numbers_acted(counted, landed.folders), *gathered)
-        grouped = grouped.select("day", "user_id", *(feature.name for feature in counted), *values)
-        rows = rows.join(grouped, ["day", "user_id"], "left")
+            ads = landed.files["ad"].select(F.col("day").alias("folder"), "ad_id", *of)
+            placed = placed.join(F.broadcast(ads) if landed.few_ads else ads, ["folder", "ad_id"], "left")
+        newest = [history.newest(lists)] if lists else []
+        acts.append(placed.groupBy("day", "user_id").agg(*_named(counted), *newest))
+    rows = _looked_back(landed, "user", own, acts)
     return rows.withColumns({feature.name: _value(feature, "user_id") for feature in own})
+
+
+def _looked_back(landed: Landed, side: str, features: Sequence[Feature], parts: list[DataFrame]) -> DataFrame:
+    """The side's files of the days, stamped, beside what the look-back says; `parts`: of the behaviours."""
+    entity, lasts = f"{side}_id", _lasts(features)
+    if "shown" in lasts:
+        clicks = history.clicked_by(landed.clicked, entity, landed.days, landed.folders, lasts["shown"])
+        parts = [*parts, history.shown(landed.shown, entity), clicks]
+    files = landed.files[side]
+    if "listed" not in lasts:
+        files = files.where(F.col("day").isin(landed.days.texts()))
+    if lasts:
+        files = history.looked_back(files, entity, parts, landed.days, lasts)
+    return files.join(F.broadcast(landed.stamped), "day")
+
+
+def _lasts(features: Sequence[Feature]) -> dict[str, set[int]]:
+    """Column that is counted over folders -> over how many."""
+    columns = {"ctr": "shown", "listed": "listed", "recent": history.ACTS}
+    found: dict[str, set[int]] = {}
+    for feature in features:
+        made = feature.transform
+        name = f"acted_{made.behaviour}" if made.how == "acted" else columns.get(made.how)
+        if name:
+            found.setdefault(name, set()).add(made.folders)
+    return found
+
+
+def _named(columns: Mapping[str, SparkColumn]) -> list[SparkColumn]:
+    return [column.alias(name) for name, column in columns.items()]
 
 
 def _by_how(features: Sequence[Feature], how: str) -> list[Feature]:
@@ -114,10 +133,10 @@ def _value(feature: Feature, entity: str) -> SparkColumn:
         mean = F.col(f"{made.of}_sum").cast("double") / F.col(f"{made.of}_priced")
         return F.when(F.col(f"{made.of}_sum") > 0, F.col("price") / mean)
     if made.how == "listed":
-        return F.coalesce(F.col(f"listed_{last}"), F.lit(0)).cast("double")
+        return F.col(f"listed_{last}").cast("double")
     if made.how == "acted":
-        return F.coalesce(F.col(feature.name), F.lit(0)).cast("double")
-    return F.col(feature.name) if made.how == "recent" else landed_value(feature)
+        return F.col(f"acted_{made.behaviour}_{last}").cast("double")
+    return history.recent(feature) if made.how == "recent" else landed_value(feature)
 
 
 def _with_groups(rows: DataFrame, features: Sequence[Feature], until: ExitStack) -> DataFrame:
@@ -139,23 +158,6 @@ def _with_groups(rows: DataFrame, features: Sequence[Feature], until: ExitStack)
         totals = rows.where(F.col(key).isNotNull()).groupBy("day", key).agg(*sums)
         found = found.join(totals, ["day", key], "left")
     return found
-
-
-def _with_counts(rows: DataFrame, entity: str, landed: Landed, features: Sequence[Feature]) -> DataFrame:
-    if not features:
-        return rows
-    lasts = {feature.transform.folders for feature in features}
-    counts = history.shown_and_clicked(landed.shown, landed.clicked, entity, landed.days, landed.folders, lasts)
-    return rows.join(counts, ["day", entity], "left")
-
-
-def _with_listed(
-    rows: DataFrame, files: DataFrame, entity: str, landed: Landed, features: Sequence[Feature]
-) -> DataFrame:
-    if not features:
-        return rows
-    lasts = {feature.transform.folders for feature in features}
-    return rows.join(history.listed(files, entity, landed.days, landed.folders, lasts), ["day", entity], "left")
 
 
 def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
@@ -223,27 +225,21 @@ def _landed(
 ) -> Landed:
     folders = lookback(features)
     window = _window(days, features)
-    stamped = stamps(spark, days, settings)
-    ads, users = (delta.read(spark, settings, table, window) for table in ("ads", "users"))
     impressions = delta.read(spark, settings, "impressions", window)
     # A valid click lands on its impression's day or later, and in no folder after the last snapshot's.
     clicks = _log(spark, settings, "clicks", window)
     few = sum(delta.row_counts(settings, "clicks", window).values()) <= FEW
     clicked = history.first_clicks(impressions, clicks, few, settings).persist()
     until.callback(clicked.unpersist)
-    own = F.col("day").isin(days.texts())
     return Landed(
         days=days,
         folders=folders,
-        stamped=stamped,
-        ads=ads.where(own),
-        users=users.where(own),
-        all_ads=ads,
-        all_users=users,
+        stamped=stamps(spark, days, settings),
+        files={side: delta.read(spark, settings, f"{side}s", window) for side in ("ad", "user")},
         shown=impressions,
         clicked=clicked,
-        acts=history.acts(_log(spark, settings, "behaviours", window), stamped, days, folders),
-        few_ads=sum(delta.row_counts(settings, "ads", days.texts()).values()) <= FEW,
+        acts=history.acts(_log(spark, settings, "behaviours", window), days, settings),
+        few_ads=sum(delta.row_counts(settings, "ads", window).values()) <= FEW,
     )
 
 

@@ -1,15 +1,17 @@
 """What the look-back knows at each stamp: impressions and clicks, behaviours, files that an entity stood in.
 
-All days of the interval are made together: a row is first crossed with the days that it counts for.
+Each is first made small (a row an entity and day), then all days of the interval are made together, by sums that slide
+over an entity's days.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial, reduce
 
 from pyspark.sql import Column as SparkColumn
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
 from contracts.days import Days
@@ -17,6 +19,7 @@ from contracts.feature import Feature
 from contracts.settings import LandingSettings
 
 PRIOR_ROWS, PRIOR_CTR = 10.0, 0.1  # smoothed CTR = (clicks + 10 * 0.1) / (impressions + 10)
+ACTS = "acts"  # an entity's behaviours of a day, the newest first
 
 
 def counted_for(frame: DataFrame, days: Days, folders: int) -> DataFrame:
@@ -60,20 +63,19 @@ def first_clicks(impressions: DataFrame, clicks: DataFrame, few: bool, settings:
     )
 
 
-def shown_and_clicked(
-    impressions: DataFrame, clicked: DataFrame, entity: str, days: Days, folders: int, lasts: Iterable[int]
-) -> DataFrame:
-    """day, <entity>, and for each n of `lasts` shown_<n> and clicked_<n> (bigint) of the last n folders."""
-    rows, zero, never = F.count(F.lit(1)), F.lit(0).cast("long"), F.lit(None).cast("string")
-    shown = impressions.groupBy("day", entity).agg(rows.alias("n"), zero.alias("c"), never.alias("landed"))
-    clicks = clicked.groupBy("day", entity, "landed").agg(zero.alias("n"), rows.alias("c"))
-    counts = shown.unionByName(clicks)  # a row an entity and day, nearly: small before the explosion
-    sums = []
-    for last in sorted(set(lasts)):
-        inside = within(last, folders)
-        landed = inside & (F.col("landed") <= F.col("day"))
-        sums.append(F.sum(F.when(inside, F.col("n")).otherwise(0)).alias(f"shown_{last}"))
-        sums.append(F.sum(F.when(landed, F.col("c")).otherwise(0)).alias(f"clicked_{last}"))
+def shown(impressions: DataFrame, entity: str) -> DataFrame:
+    """day, <entity>, shown (bigint)."""
+    return impressions.groupBy("day", entity).agg(F.count(F.lit(1)).alias("shown"))
+
+
+def clicked_by(clicked: DataFrame, entity: str, days: Days, folders: int, lasts: Iterable[int]) -> DataFrame:
+    """day, <entity>, and for each n of `lasts` clicked_<n> (bigint): of the impressions of the last n folders, those of
+    which a click had landed. `clicked`: first_clicks. A few rows in a hundred: each is crossed with its snapshots."""
+    counts = clicked.groupBy("day", entity, "landed").agg(F.count(F.lit(1)).alias("c"))
+    sums = [
+        F.sum(F.when(within(last, folders) & (F.col("landed") <= F.col("day")), F.col("c"))).alias(f"clicked_{last}")
+        for last in sorted(set(lasts))
+    ]
     return counted_for(counts, days, folders).groupBy("day", entity).agg(*sums)
 
 
@@ -83,50 +85,75 @@ def smoothed_ctr(shown: str, clicked: str) -> SparkColumn:
     return F.when(F.col(shown) > 0, smoothed.cast("double"))
 
 
-def acts(behaviours: DataFrame, stamped: DataFrame, days: Days, folders: int) -> DataFrame:
-    """day, folder, user_id, ad_id, kind, at: each behaviour once for every snapshot that knows it."""
-    counted = counted_for(behaviours.select("day", "user_id", "ad_id", "kind", "at"), days, folders)
-    known = counted.join(F.broadcast(stamped), "day").where(F.col("at") < F.col("event_timestamp"))
-    return known.select("day", "folder", "user_id", "ad_id", "kind", "at")
+def acts(behaviours: DataFrame, days: Days, settings: LandingSettings) -> DataFrame:
+    """day, folder, user_id, ad_id, kind, at. `day`: the first whose snapshot knows of the behaviour; the folder's, but
+    for one that is dated after its folder's end."""
+    own = F.to_date(F.from_utc_timestamp("at", settings.time_zone)).cast("string")
+    placed = behaviours.select(
+        F.greatest("day", own).alias("day"), F.col("day").alias("folder"), "user_id", "ad_id", "kind", "at"
+    )
+    return placed.where(F.col("day") < F.lit(days.end.isoformat()))
 
 
-def numbers_acted(features: Sequence[Feature], folders: int) -> list[SparkColumn]:
-    """Aggregates `<feature>` (bigint) over acts, of features of the transform `acted`."""
-    made = []
-    for feature in features:
-        meant = within(feature.transform.folders, folders)
-        if feature.transform.behaviour:
-            meant = meant & (F.col("kind") == feature.transform.behaviour)
-        made.append(F.count_if(meant).alias(feature.name))
-    return made
+def acted(features: Sequence[Feature]) -> dict[str, SparkColumn]:
+    """Column `acted_<kind>` -> an aggregate (bigint) over acts, for features of the transform `acted`."""
+    kinds = sorted({feature.transform.behaviour for feature in features})
+    return {f"acted_{kind}": F.count_if(F.col("kind") == kind) if kind else F.count(F.lit(1)) for kind in kinds}
 
 
-def recent(features: Sequence[Feature], folders: int) -> tuple[list[SparkColumn], list[SparkColumn]]:
-    """(aggregates over acts joined with their ads, the features' values from them) of the transform `recent`.
+def newest(features: Sequence[Feature]) -> SparkColumn:
+    """An aggregate `acts` over acts beside their ads: what features of the transform `recent` need of a user's day.
 
-    The last behaviours before the stamp, newest first, ties by ad_id. A value is the catalogue's of day X; a behaviour
-    on an ad that X does not know, or without one, leaves none. Never an empty list: null then.
+    The newest first, ties by ad_id; cut at the longest list.
     """
-    columns = list(dict.fromkeys(feature.transform.of for feature in features if feature.transform.of != "ad_id"))
+    columns = dict.fromkeys(feature.transform.of for feature in features if feature.transform.of != "ad_id")
     entry = F.struct((-F.unix_micros("at")).alias("newest"), "ad_id", *columns)
-    limits: dict[int, int] = {}
-    for feature in features:
-        last = feature.transform.folders
-        limits[last] = max(feature.limit, limits.get(last, 0))
-    lists = [
-        F.slice(F.sort_array(F.collect_list(F.when(within(last, folders), entry))), 1, limit).alias(f"last_{last}")
-        for last, limit in limits.items()
+    longest = max(feature.limit for feature in features)
+    return F.slice(F.sort_array(F.collect_list(entry)), 1, longest).alias(ACTS)
+
+
+def recent(feature: Feature) -> SparkColumn:
+    """The value of a feature of the transform `recent` from `acts_<n>` (`looked_back`). A behaviour on an ad that its
+    folder's catalogue does not hold leaves none. Never an empty list: null then."""
+    newest = F.slice(F.col(f"{ACTS}_{feature.transform.folders}"), 1, feature.limit)
+    found = F.filter(F.transform(newest, lambda one: one[feature.transform.of]), lambda one: one.isNotNull())
+    return F.when(F.size(found) > 0, found)
+
+
+def looked_back(
+    files: DataFrame, entity: str, parts: Sequence[DataFrame], days: Days, lasts: Mapping[str, set[int]]
+) -> DataFrame:
+    """The rows of `files` of `days` (unique by day and entity) beside what `parts` and the files themselves say of the
+    entity: <column>_<n> for each n of `lasts[column]`, over the last n folders; other columns of its own day as are.
+
+    `parts` hold day, <entity>, and columns of their own; sums are of numbers, `acts` are put in order. `listed` is 1 in
+    each file. One shuffle by entity, and one sort, serve it all.
+    """
+    inside = F.col("day").between(days.start.isoformat(), (days.end - timedelta(days=1)).isoformat())
+    own = files.select("day", entity, F.when(inside, F.struct("*")).alias("row"), F.lit(1).alias("listed"))
+    together = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), [own, *parts])
+    dated = together.withColumn("day", F.unix_date(F.to_date("day"))).repartition(entity)
+    lists = {"row", ACTS}
+    aggregates = [
+        (F.first(name, ignorenulls=True) if name in lists else F.coalesce(F.sum(name), F.lit(0))).alias(name)
+        for name in together.columns
+        if name not in ("day", entity)
     ]
+    an_entity = dated.groupBy(entity, "day").agg(*aggregates)
 
-    def value(feature: Feature) -> SparkColumn:
-        newest = F.slice(F.col(f"last_{feature.transform.folders}"), 1, feature.limit)
-        found = F.filter(F.transform(newest, lambda one: one[feature.transform.of]), lambda one: one.isNotNull())
-        return F.when(F.size(found) > 0, found).alias(feature.name)
+    def over(last: int) -> WindowSpec:
+        return Window.partitionBy(entity).orderBy("day").rangeBetween(1 - last, 0)
 
-    return lists, [value(feature) for feature in features]
+    slid = [_over(name, over(last)).alias(f"{name}_{last}") for name, those in lasts.items() for last in sorted(those)]
+    beside = [name for name in together.columns if name not in ("day", entity, "row", *lasts, "listed")]
+    return (
+        an_entity.select("row", *beside, *slid)
+        .where("row IS NOT NULL")
+        .select("row.*", *beside, *(f"{name}_{last}" for name, those in lasts.items() for last in sorted(those)))
+    )
 
 
-def listed(files: DataFrame, entity: str, days: Days, folders: int, lasts: Iterable[int]) -> DataFrame:
-    """day, <entity>, listed_<n> (bigint): in how many of the last n folders' files it stood."""
-    counts = [F.count_if(within(last, folders)).alias(f"listed_{last}") for last in sorted(set(lasts))]
-    return counted_for(files.select("day", entity), days, folders).groupBy("day", entity).agg(*counts)
+def _over(name: str, window: WindowSpec) -> SparkColumn:
+    if name == ACTS:
+        return F.sort_array(F.flatten(F.collect_list(ACTS).over(window)))
+    return F.sum(name).over(window)

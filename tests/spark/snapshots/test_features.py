@@ -49,16 +49,16 @@ def oracle_ctr(rows: Rows, key: str, entities: set[str], day: date, folders: int
 
 
 def oracle_acts(rows: Rows, day: date) -> list[dict[str, Any]]:
-    stamp = day_start(day + timedelta(days=1), "UTC")
-    recent = [one for one in rows["behaviours"] if 0 <= (day - date.fromisoformat(one["day"])).days <= 6]
-    return [one for one in recent if one["at"] < stamp]
+    """Known from the folder's day on, or where it is dated after that day from its own."""
+    known = [(max(date.fromisoformat(one["day"]), one["at"].date()), one) for one in rows["behaviours"]]
+    return [one for since, one in known if 0 <= (day - since).days <= 6]
 
 
 def oracle_recent(rows: Rows, user: str, day: date, column: str) -> list[str] | None:
-    catalogue = {ad["ad_id"]: ad[column] for ad in rows["ads"] if ad["day"] == day.isoformat()}
+    catalogue = {(ad["day"], ad["ad_id"]): ad[column] for ad in rows["ads"]}
     acted = sorted((one for one in oracle_acts(rows, day) if one["user_id"] == user), key=lambda one: one["ad_id"])
     acted.sort(key=lambda one: one["at"], reverse=True)
-    found = [one["ad_id"] if column == "ad_id" else catalogue.get(one["ad_id"]) for one in acted[:10]]
+    found = [one["ad_id"] if column == "ad_id" else catalogue.get((one["day"], one["ad_id"])) for one in acted[:10]]
     return [value for value in found if value is not None] or None
 
 
