@@ -33,6 +33,8 @@ _SMALL_MACHINE = {
     "spark.sql.shuffle.partitions": "4",
     # A file a task: a task that holds rows of one day only sorts next to nothing before it writes them.
     "spark.sql.files.openCostInBytes": str(2**27),
+    # Where a large run adapts its plans (spark_jobs/slices.py): what a task of these bytes sorts fits in its memory.
+    "spark.sql.adaptive.advisoryPartitionSizeInBytes": "12m",
     "spark.databricks.delta.snapshotPartitions": "2",
 }
 

@@ -1,13 +1,17 @@
 """Well-formed or not, copy or not: each landing file against its declared rules (contracts/rules.py) and its key.
 
-Every function returns the frame it was given with `_reason` (null: the row stays) and `_copy` (true: dropped, counted).
+`judged` returns the frame it was given with `_reason` (null: the row stays) and `_copy` (true: dropped, counted).
 A released row names in `_waived` the reason that shall not count against it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import reduce
 
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -18,7 +22,16 @@ from spark_jobs import predicates
 from spark_jobs.landing_reader import REASON, WAIVED, first_reason, required
 from spark_jobs.slices import SLICE, Slices
 
-COPY, KNOWN = "_copy", "_known"
+COPY, _KNOWN, _KEY = "_copy", "_known", "_key"
+KEYS = {  # landing file -> what its rows of a day are told apart by
+    "impressions": ("impression_id",),
+    "clicks": ("impression_id", "clicked_at"),
+    "behaviours": ("user_id", "ad_id", "kind", "at"),
+    "ads": ("ad_id",),
+    "users": ("user_id",),
+}
+ONE_CONTENT = ("impressions", "ads", "users")  # two rows with one key but different content contradict each other
+FEW = 1_000_000  # repeated keys that are broadcast: some 50 MB on each executor
 UNKNOWN_AD = "ad is in neither the day's catalogue nor the day before's"
 SAME_ID = "another row has the same id and came first"
 
@@ -28,44 +41,51 @@ def kept(frame: DataFrame, source: str) -> DataFrame:
     return frame.where(F.col(REASON).isNull() & ~F.col(COPY)).select("day", *(c.name for c in LANDING[source]))
 
 
-def impressions(
-    frame: DataFrame, ads: DataFrame, small: bool, suite: Suite, settings: LandingSettings
+@dataclass(frozen=True)
+class Repeats:
+    """Hashes (`_key`) of the keys that several rows of the landing files have, `n` of them. All other rows are alone
+    with their key, so only these few must meet; two keys with one hash meet too, and stay apart by what they are."""
+
+    hashes: DataFrame
+    n: int
+
+    @classmethod
+    def of(cls, files: Mapping[str, DataFrame], until: ExitStack) -> Repeats:
+        """Of frames by landing file: one query that reads the keys alone."""
+        keys = [frame.select(_hash(name).alias(_KEY)) for name, frame in files.items()]
+        counts = reduce(DataFrame.union, keys).groupBy(_KEY).agg(F.count(F.lit(1)).alias("n"))
+        hashes = counts.where("n > 1").select(_KEY).persist()
+        until.callback(hashes.unpersist)
+        return cls(hashes, hashes.count())
+
+    @property
+    def few(self) -> DataFrame:
+        return F.broadcast(self.hashes) if self.n <= FEW else self.hashes
+
+
+def judged(
+    frame: DataFrame, slices: Slices, suite: Suite, settings: LandingSettings, repeats: Repeats | None = None
 ) -> DataFrame:
-    """What can be told from a row and the catalogues; `impressions_once` follows.
+    """A landing file's rows: its declared rules, then its key. Without `repeats` each row meets those of its slice.
 
-    `ads`: the catalogues of the days and of the day before the first; `small`: they may be broadcast.
+    Of a click that was logged twice, the one that landed first stays; of ads, users and impressions with one id but
+    different content, which one stays depends on their content only.
     """
+    judged = _unique(_by_rules(frame, suite, settings), suite.table, slices, repeats)
+    return judged.drop(WAIVED)
+
+
+def with_known(frame: DataFrame, ads: DataFrame, small: bool) -> DataFrame:
+    """Impressions that stay must be of an ad in `ads`: the catalogues of the days and of the day before the first.
+    `small`: they may be broadcast."""
     following = F.date_format(F.date_add(F.to_date("day"), 1), "yyyy-MM-dd").alias("day")
-    known = ads.select("day", "ad_id").union(ads.select(following, "ad_id")).distinct().withColumn(KNOWN, F.lit(True))
-    frame = _judged(frame, suite, settings)
-    return frame.join(F.broadcast(known) if small else known, ["day", "ad_id"], "left")
+    known = ads.select("day", "ad_id").union(ads.select(following, "ad_id")).distinct().withColumn(_KNOWN, F.lit(True))
+    frame = frame.join(F.broadcast(known) if small else known, ["day", "ad_id"], "left")
+    unknown = F.col(REASON).isNull() & ~F.col(COPY) & F.col(_KNOWN).isNull()
+    return frame.withColumn(REASON, F.when(unknown, F.lit(UNKNOWN_AD)).otherwise(F.col(REASON))).drop(_KNOWN)
 
 
-def impressions_once(frame: DataFrame, slices: Slices) -> DataFrame:
-    """Of equal ids in a day the earliest stays; then the ad must be known."""
-    rest = ("shown_at", "user_id", "ad_id", "position", "query")
-    frame = _unique(frame, ("impression_id",), rest, SAME_ID, slices)
-    unknown = F.col(REASON).isNull() & ~F.col(COPY) & F.col(KNOWN).isNull()
-    return frame.withColumn(REASON, F.when(unknown, F.lit(UNKNOWN_AD)).otherwise(F.col(REASON))).drop(KNOWN)
-
-
-def clicks(frame: DataFrame, slices: Slices, suite: Suite, settings: LandingSettings) -> DataFrame:
-    """The same click logged twice counts once, from when it first landed."""
-    judged = _judged(frame, suite, settings)
-    return _unique(judged, ("impression_id", "clicked_at"), ("landed_at",), None, slices)
-
-
-def behaviours(frame: DataFrame, slices: Slices, suite: Suite, settings: LandingSettings) -> DataFrame:
-    return _unique(_judged(frame, suite, settings), ("user_id", "ad_id", "kind", "at"), (), None, slices)
-
-
-def entities(frame: DataFrame, slices: Slices, suite: Suite, settings: LandingSettings, key: str) -> DataFrame:
-    """Ads or users: one row an id; which of two different rows stays depends on their content only."""
-    rest = [one.name for one in LANDING[suite.table] if one.name != key]
-    return _unique(_judged(frame, suite, settings), (key,), rest, SAME_ID, slices)
-
-
-def _judged(frame: DataFrame, suite: Suite, settings: LandingSettings) -> DataFrame:
+def _by_rules(frame: DataFrame, suite: Suite, settings: LandingSettings) -> DataFrame:
     predicates.check_sql(frame, suite, "quarantine")
     declared = []
     for rule in suite.landed():
@@ -74,13 +94,21 @@ def _judged(frame: DataFrame, suite: Suite, settings: LandingSettings) -> DataFr
     return frame.withColumn(REASON, F.coalesce(F.col(REASON), first_reason(*required(suite.table), *declared)))
 
 
-def _unique(
-    frame: DataFrame, key: Sequence[str], rest: Sequence[str], other: str | None, slices: Slices
-) -> DataFrame:
-    """Of the good rows with equal `key` the first by `rest` stays; the rows lie in slices of the key.
+def _unique(frame: DataFrame, source: str, slices: Slices, repeats: Repeats | None) -> DataFrame:
+    """Of the good rows with one key the first by the rest stays. Exact copies are marked `_copy`; rows that differ get
+    the reason SAME_ID, or are copies too where the file's key says all of it."""
+    if repeats is None:
+        return _met(frame, source, slices)
+    alone = F.lit(False)
+    if not repeats.n:
+        return frame.withColumn(COPY, alone)
+    keyed = frame.withColumn(_KEY, _hash(source))
+    several = _met(keyed.join(repeats.few, _KEY, "left_semi"), source, slices)
+    return keyed.join(repeats.few, _KEY, "left_anti").withColumn(COPY, alone).unionByName(several).drop(_KEY)
 
-    Exact copies are marked `_copy`; rows that differ get the reason `other`, or are copies too where that is None.
-    """
+
+def _met(frame: DataFrame, source: str, slices: Slices) -> DataFrame:
+    key, rest = KEYS[source], _rest(source)
     frame = slices.dealt(frame.withColumn("_good", F.col(REASON).isNull()), *key)
     order = Window.partitionBy(SLICE, "day", *key, "_good").orderBy(*(F.col(name) for name in rest or key))
     content = F.struct(*rest) if rest else F.lit(1)
@@ -88,6 +116,17 @@ def _unique(
         {"_n": F.row_number().over(order), "_same": content.eqNullSafe(F.lag(content).over(order))}
     )
     later = F.col("_good") & (F.col("_n") > 1)
-    copy = later if other is None else later & F.col("_same")
-    reason = F.col(REASON) if other is None else F.when(later & ~F.col("_same"), F.lit(other)).otherwise(F.col(REASON))
-    return frame.withColumns({COPY: copy, REASON: reason}).drop("_good", "_n", "_same")
+    copy, reason = later, F.col(REASON)
+    if source in ONE_CONTENT:
+        copy = later & F.col("_same")
+        reason = F.when(later & ~F.col("_same"), F.lit(SAME_ID)).otherwise(reason)
+    return frame.withColumns({COPY: copy, REASON: reason}).drop("_good", "_n", "_same", SLICE)
+
+
+def _rest(source: str) -> list[str]:
+    """The other columns, as declared: an impression's time is the first, so that the earliest stays."""
+    return [one.name for one in LANDING[source] if one.name not in KEYS[source]]
+
+
+def _hash(source: str) -> SparkColumn:
+    return F.xxhash64(F.lit(source), "day", *KEYS[source])

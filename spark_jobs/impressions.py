@@ -8,6 +8,7 @@ The staged impressions are written last: a day is ingested once its partition is
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -22,15 +23,18 @@ from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import LANDING, TABLES
 from spark_jobs import cleaning, delta, forgotten, labels, landing_reader, pictures, quarantine, released
-from spark_jobs.cleaning import COPY, KNOWN, kept
-from spark_jobs.landing_reader import RAW, REASON, WAIVED
-from spark_jobs.slices import SLICE, Slices
+from spark_jobs.cleaning import COPY, kept
+from spark_jobs.landing_reader import RAW, REASON
+from spark_jobs.slices import Slices, sized
 
 STAGE = "1-impressions"
 CLICK_COLUMNS = ("impression_id", "clicked_at", "landed_at")
 # A run's writes go in a few at a time: most of a small write is waiting for Delta's log.
 WRITERS = 3
 SMALL_CATALOGUES = 1_000_000  # ads of all the run's days together that are broadcast: some 50 MB on each executor
+FEW_CLICKS = 1_000_000  # clicks of the run and around it that are broadcast: some 150 MB on each executor
+FEW_ROWS = 1_000_000  # landed rows that are cached
+STAGED_AS_THEY_ARE = ("users", "behaviours", "clicks")
 OLD = "_old"
 Landed = dict[str, dict[str, int]]  # landing file -> day -> rows
 Suites = dict[str, rules.Suite]
@@ -73,61 +77,66 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     s = scope(settings, days)
     for day in s.early:
         landing_reader.check_file(landing_reader.find_file(landing, day, "clicks"), "clicks")
+    with ExitStack() as until:
+        return _ingest(spark, settings, days, s, until)
 
-    suites = suite_files.load(landing)
-    landed = {name: landing_reader.rows_in_files(landing, name, s.run) for name in LANDING}
-    slices = {name: Slices.of_rows(rows) for name, rows in landed.items()}
+
+def _ingest(spark: SparkSession, settings: Settings, days: Days, s: Scope, until: ExitStack) -> StageReport:
+    def kept_by(frame: DataFrame) -> DataFrame:
+        until.callback(frame.unpersist)
+        return frame.persist()
+
+    suites = suite_files.load(settings.landing_path)
+    landed = {name: landing_reader.rows_in_files(settings.landing_path, name, s.run) for name in LANDING}
+    rows = sum(sum(of_days.values()) for of_days in landed.values())
+    until.enter_context(sized(spark, rows))
     raw = {name: released.read(spark, settings, name, s.run) for name in LANDING}
     raw, erased = forgotten.parted(spark, settings, raw, days)
-    cleaned = {name: frame.persist() for name, frame in _cleaned(settings, suites, raw, slices).items()}
+    repeats = cleaning.Repeats.of(raw, until)
+    cleaned = {
+        name: cleaning.judged(raw[name], Slices.of_rows(landed[name]), suites[name], settings, repeats)
+        for name in LANDING
+    }
+    cleaned["ads"] = kept_by(cleaned["ads"])
     ads, bad_pictures = _usable(spark, settings, kept(cleaned["ads"], "ads"))
-    clicks = _clicks(spark, settings, suites["clicks"], s, cleaned["clicks"]).persist()
-    impressions = _impressions(spark, settings, suites, s, raw["impressions"], landed, cleaned["ads"], clicks)
-    impressions.persist()
-    own = impressions.where(~F.col(OLD))
+    clicks = kept_by(_clicks(spark, settings, suites["clicks"], s, cleaned["clicks"]))
+    few = clicks.count() <= FEW_CLICKS
+    known = _catalogues(spark, settings, suites["ads"], s.run, cleaned["ads"])
+    small = sum(landed["ads"].values()) <= SMALL_CATALOGUES
+    cleaned["impressions"] = cleaning.with_known(cleaned["impressions"], known, small)
+    impressions = _with_clicks(spark, settings, s, cleaned["impressions"], landed, clicks, few)
+    if rows <= FEW_ROWS or not few:  # reading the files twice is cheaper than a cache of them, a shuffle is not
+        cleaned |= {name: kept_by(cleaned[name]) for name in ("clicks", "behaviours", "users")}
+        impressions = kept_by(impressions)
     labelled = labels.labelled(impressions.where(stays() & F.col("day").isin(s.relabelled + s.run)))
     labelled = labelled.select(*(one.name for one in TABLES["impressions"].columns))
 
+    # Of the impressions, what this run has more to say of than a label: few, and asked for several times.
+    noted = kept_by(impressions.where(~stays() | F.col("clicks").isNotNull()))
+    clicked = noted.where("clicks IS NOT NULL")
+    refused = {name: kept_by(frame.where(~stays())) for name, frame in cleaned.items() if name != "impressions"}
+    refused["impressions"] = noted.where(~stays())
     judged = clicks.where(F.col("folder").isin(s.run + s.rejudged))
-    misfits = quarantine.misfit_clicks(labels.misfits(judged, impressions, s.built, s.first, settings))
-    refused = [quarantine.malformed(frame, name) for name, frame in (cleaned | {"impressions": own}).items()]
+    misfits = quarantine.misfit_clicks(labels.misfits(judged, clicked, s.built, s.first, settings))
+    set_aside = [quarantine.malformed(frame, name) for name, frame in refused.items()]
     if s.rejudged:
         there = delta.read(spark, settings, "quarantine", s.rejudged, staged=True)
-        refused.append(there.where(~((F.col("source") == "clicks") & F.col("reason").isin(*labels.CLICK_REASONS))))
-    few = Slices.of_rows({day: landed["impressions"].get(day, 0) // 100 for day in (*s.run, *s.rejudged)})
-    aside = quarantine.all_of(few, *refused, bad_pictures, misfits)
+        set_aside.append(there.where(~((F.col("source") == "clicks") & F.col("reason").isin(*labels.CLICK_REASONS))))
+    slices = Slices.of_rows({day: landed["impressions"].get(day, 0) // 100 for day in (*s.run, *s.rejudged)})
+    aside = quarantine.all_of(slices, *set_aside, bad_pictures, misfits)
 
     cause = Cause(STAGE, days, "folder ingested", late_clicks(days), JUDGED_AGAIN)
     write = partial(delta.write_days, spark, settings, staged=True, kept=True, cause=cause)
     with ThreadPoolExecutor(WRITERS) as pool:
         jobs = {
             "ads": pool.submit(write, "ads", ads, s.run),
-            "users": pool.submit(write, "users", kept(cleaned["users"], "users"), s.run),
-            "behaviours": pool.submit(write, "behaviours", kept(cleaned["behaviours"], "behaviours"), s.run),
-            "clicks": pool.submit(write, "clicks", kept(cleaned["clicks"], "clicks"), s.run),
+            **{name: pool.submit(write, name, kept(cleaned[name], name), s.run) for name in STAGED_AS_THEY_ARE},
             "quarantine": pool.submit(write, "quarantine", aside, s.run + s.rejudged),
         }
         results = {name: job.result() for name, job in jobs.items()}
     results["impressions"] = write("impressions", labelled, s.relabelled + s.run)
-    said = _report(spark, settings, s, cleaned | {"impressions": own}, results)
-    if erased:
-        said = said.model_copy(update={"counts": said.counts | forgotten.counts(erased)})
-    for frame in (*cleaned.values(), clicks, impressions):
-        frame.unpersist()
-    return said
-
-
-def _cleaned(
-    settings: Settings, suites: Suites, raw: dict[str, DataFrame], slices: dict[str, Slices]
-) -> dict[str, DataFrame]:
-    """Landing file -> its rows, judged (columns `_reason`, `_copy`); the impressions come apart."""
-    how = {name: (slices[name], suites[name], settings) for name in raw}
-    return {
-        "clicks": cleaning.clicks(raw["clicks"], *how["clicks"]),
-        "behaviours": cleaning.behaviours(raw["behaviours"], *how["behaviours"]),
-        "ads": cleaning.entities(raw["ads"], *how["ads"], "ad_id"),
-        "users": cleaning.entities(raw["users"], *how["users"], "user_id"),
-    }
+    said = _report(spark, settings, s, refused, clicked, results)
+    return said.model_copy(update={"counts": said.counts | forgotten.counts(erased)}) if erased else said
 
 
 def _catalogues(
@@ -139,7 +148,7 @@ def _catalogues(
         return kept(own, "ads")
     landing_reader.check_file(landing_reader.find_file(landing, before, "ads"), "ads")
     slices = Slices.of_rows(landing_reader.rows_in_files(landing, "ads", [before]))
-    old = cleaning.entities(released.read(spark, settings, "ads", [before]), slices, suite, settings, "ad_id")
+    old = cleaning.judged(released.read(spark, settings, "ads", [before]), slices, suite, settings)
     return kept(own, "ads").unionByName(kept(old, "ads"))
 
 
@@ -170,58 +179,47 @@ def _clicks(spark: SparkSession, settings: Settings, suite: rules.Suite, s: Scop
     if s.early:
         raw = released.read(spark, settings, "clicks", s.early)
         slices = Slices.of_rows(landing_reader.rows_in_files(settings.landing_path, "clicks", s.early))
-        parts.append(shaped(kept(cleaning.clicks(raw, slices, suite, settings), "clicks"), True))
+        parts.append(shaped(kept(cleaning.judged(raw, slices, suite, settings), "clicks"), True))
     return reduce(DataFrame.unionByName, parts)
 
 
-def _impressions(
-    spark: SparkSession,
-    settings: Settings,
-    suites: Suites,
-    s: Scope,
-    raw: DataFrame,
-    landed: Landed,
-    ads: DataFrame,
-    clicks: DataFrame,
+def _with_clicks(
+    spark: SparkSession, settings: Settings, s: Scope, own: DataFrame, landed: Landed, clicks: DataFrame, few: bool
 ) -> DataFrame:
     """The run's impressions, judged, and those of the built days (`_old`) that its clicks or the rejudged folders' may
-    belong to; `clicks` beside each that stays. One shuffle by id serves the search for equal ids and the clicks."""
-    columns = [one.name for one in LANDING["impressions"]]
-    known = _catalogues(spark, settings, suites["ads"], s.run, ads)
-    small = sum(landed["ads"].values()) <= SMALL_CATALOGUES
-    frame = cleaning.impressions(raw, known, small, suites["impressions"], settings)
-    frame = frame.drop(WAIVED).withColumn(OLD, F.lit(False))
-    rows = dict(landed["impressions"])
+    belong to; `clicks` beside each that stays."""
+    frame, rows = own.withColumn(OLD, F.lit(False)), dict(landed["impressions"])
     around = [day for day in (*s.relabelled, *s.rejudged) if day not in s.run]
     if around:
         rows |= dict.fromkeys(around, 0) | delta.row_counts(settings, "impressions", around, staged=True)
-        old = delta.read(spark, settings, "impressions", around, staged=True).select("day", *columns)
-        nothing = F.lit(None).cast("string")
-        old = old.withColumns({OLD: F.lit(True), REASON: nothing, RAW: nothing, KNOWN: F.lit(True)})
-        frame = frame.unionByName(old)
-    slices = Slices.of_rows(rows)
-    frame = cleaning.impressions_once(frame, slices)
-    frame = labels.with_clicks(frame, clicks, slices, settings)
-    return frame.withColumn("clicks", F.when(stays(), F.col("clicks"))).drop(SLICE)
+        old = delta.read(spark, settings, "impressions", around, staged=True)
+        nothing, no = F.lit(None).cast("string"), F.lit(False)
+        old = old.withColumns({OLD: F.lit(True), REASON: nothing, RAW: nothing, COPY: no})
+        frame = frame.unionByName(old.select(*frame.columns))
+    frame = labels.with_clicks(frame, clicks, few, Slices.of_rows(rows), settings)
+    return frame.withColumn("clicks", F.when(stays(), F.col("clicks")))
 
 
 def _report(
     spark: SparkSession,
     settings: Settings,
     s: Scope,
-    cleaned: dict[str, DataFrame],
+    refused: dict[str, DataFrame],
+    clicked: DataFrame,
     results: dict[str, delta.WriteResult],
 ) -> StageReport:
-    """Every figure in two small queries: one on what was cleaned and paired, one on what was set aside."""
+    """Every figure in two small queries: one on what was refused and clicked, one on what was set aside."""
     valid = F.size(F.filter("clicks", lambda one: one["valid"]))
-    clicked = cleaned["impressions"].where("clicks IS NOT NULL")
-    further = clicked.select((valid - 1).cast("long").alias("n")).where("n > 0")
+    further = clicked.where(~F.col(OLD)).select((valid - 1).cast("long").alias("n")).where("n > 0")
     parts = [further.select(F.lit("further_clicks").alias("what"), "n")]
-    for name, frame in cleaned.items():
-        parts.append(frame.select(F.lit(f"copies_{name}").alias("what"), F.col(COPY).cast("long").alias("n")))
-        parts.append(frame.select(F.lit(f"landed_{name}").alias("what"), F.lit(1).cast("long").alias("n")))
-    together = reduce(DataFrame.union, parts)
-    counts = {row["what"]: row["n"] for row in together.groupBy("what").agg(F.sum("n").alias("n")).collect()}
+    for name, frame in refused.items():
+        what = F.when(F.col(COPY), F.lit(f"copies_{name}")).otherwise(F.lit(f"refused_{name}"))
+        parts.append(frame.select(what.alias("what"), F.lit(1).cast("long").alias("n")))
+    sums = reduce(DataFrame.union, parts).groupBy("what").agg(F.sum("n").alias("n")).collect()
+    counts: dict[str, int] = {row["what"]: row["n"] for row in sums}
+    stayed = {name: sum(results[name].day_rows.get(day, 0) for day in s.run) for name in refused}
+    for name, rows in stayed.items():
+        counts[f"landed_{name}"] = rows + counts.get(f"copies_{name}", 0) + counts.pop(f"refused_{name}", 0)
     there = delta.read(spark, settings, "quarantine", s.run, staged=True).groupBy("source", "reason").count().collect()
     reasons = {f"{row['source']}: {row['reason']}": row["count"] for row in there}
     older = [day for day in results["impressions"].changed_days if day < s.run[0]]
@@ -229,8 +227,8 @@ def _report(
         stage=STAGE,
         day=s.run[-1],
         seconds=0.0,
-        rows_in=counts.get("landed_impressions", 0),
-        rows_out=sum(results["impressions"].day_rows.get(day, 0) for day in s.run),
+        rows_in=counts["landed_impressions"],
+        rows_out=stayed["impressions"],
         set_aside=sum(reasons.values()),
         versions={f"staged/{name}": result.version for name, result in results.items()},
         counts={name: n for name, n in sorted(counts.items()) if n} | dict(sorted(reasons.items())),

@@ -24,20 +24,16 @@ CLICK = ("folder", "clicked_at", "landed_at", "impression_id", "early")
 CLICK_REASONS = (ORPHAN, BEFORE, OUTSIDE, LATE)  # depend on which days are built, so they are judged again
 
 
-def with_clicks(impressions: DataFrame, clicks: DataFrame, slices: Slices, settings: LandingSettings) -> DataFrame:
-    """Impressions (in slices of their id) with `clicks`: an array of what was clicked on them, null where nothing was.
+def with_clicks(
+    impressions: DataFrame, clicks: DataFrame, few: bool, slices: Slices, settings: LandingSettings
+) -> DataFrame:
+    """Impressions with `clicks`: an array of what was clicked on them, null where nothing was.
 
     An id is unique within a day only, so a click meets the impressions of its folder's day and of the days before it
     up to the lateness bound. Each entry has the click's columns, `valid` where it counts, and `after` where it is not
-    before its impression.
+    before its impression. `few`: the clicks may be broadcast; otherwise both are dealt by id.
     """
-    age = F.explode(F.sequence(F.lit(0), F.lit(settings.lateness_days)))
-    own = F.date_sub(F.to_date("folder"), F.col("_age")).cast("string")
-    aged = clicks.withColumn("_age", age).withColumn("day", own)
-    first, last = slices.first, slices.first + timedelta(days=slices.days - 1)
-    near = slices.dealt(aged.where(F.col("day").between(first.isoformat(), last.isoformat())), "impression_id")
-    met = near.groupBy(SLICE, "day", "impression_id").agg(F.collect_list(F.struct(*CLICK)).alias("clicks"))
-    joined = impressions.join(met, [SLICE, "day", "impression_id"], "left")
+    joined = _met_broadcast(impressions, clicks, settings) if few else _met_dealt(impressions, clicks, slices, settings)
 
     def judged(click: SparkColumn) -> SparkColumn:
         valid = _in_window(click, settings) & (~click["early"] | _in_early_part(click, settings))
@@ -45,6 +41,28 @@ def with_clicks(impressions: DataFrame, clicks: DataFrame, slices: Slices, setti
         return F.struct(*(click[name].alias(name) for name in CLICK), valid.alias("valid"), after.alias("after"))
 
     return joined.withColumn("clicks", F.transform("clicks", judged))
+
+
+def _met_broadcast(impressions: DataFrame, clicks: DataFrame, settings: LandingSettings) -> DataFrame:
+    met = clicks.groupBy("impression_id").agg(F.collect_list(F.struct(*CLICK)).alias("clicks"))
+
+    def near(click: SparkColumn) -> SparkColumn:
+        return F.date_diff(F.to_date(click["folder"]), F.to_date("day")).between(0, settings.lateness_days)
+
+    joined = impressions.join(F.broadcast(met), "impression_id", "left")
+    own = F.filter("clicks", near)
+    return joined.withColumn("clicks", F.when(F.size(own) > 0, own))
+
+
+def _met_dealt(impressions: DataFrame, clicks: DataFrame, slices: Slices, settings: LandingSettings) -> DataFrame:
+    age = F.explode(F.sequence(F.lit(0), F.lit(settings.lateness_days)))
+    own = F.date_sub(F.to_date("folder"), F.col("_age")).cast("string")
+    aged = clicks.withColumn("_age", age).withColumn("day", own)
+    first, last = slices.first, slices.first + timedelta(days=slices.days - 1)
+    near = slices.dealt(aged.where(F.col("day").between(first.isoformat(), last.isoformat())), "impression_id")
+    met = near.groupBy(SLICE, "day", "impression_id").agg(F.collect_list(F.struct(*CLICK)).alias("clicks"))
+    dealt = slices.dealt(impressions, "impression_id")
+    return dealt.join(met, [SLICE, "day", "impression_id"], "left").drop(SLICE)
 
 
 def labelled(impressions: DataFrame) -> DataFrame:

@@ -108,7 +108,7 @@ def read(spark: SparkSession, landing: Path, source: str, days: Sequence[str]) -
     """
     files = [find_file(landing, day, source) for day in days]
     parts = [
-        reader(spark, [str(f) for f in files if f.suffix == suffix], LANDING[source])
+        reader(spark, landing, [str(f) for f in files if f.suffix == suffix], LANDING[source])
         for suffix, reader in ((".parquet", _read_parquet), (".jsonl", _read_json))
         if any(f.suffix == suffix for f in files)
     ]
@@ -167,11 +167,7 @@ def _emptied(one: Column) -> SparkColumn:
     return F.nullif(column, F.lit("")).alias(one.name) if one.type == "string" else column
 
 
-def _folder_day() -> SparkColumn:
-    return F.regexp_extract("_metadata.file_path", r"day(?:=|%3D)(\d{4}-\d{2}-\d{2})", 1)
-
-
-def _read_parquet(spark: SparkSession, files: list[str], columns: Sequence[Column]) -> DataFrame:
+def _read_parquet(spark: SparkSession, landing: Path, files: list[str], columns: Sequence[Column]) -> DataFrame:
     schema = ", ".join(f"{one.name} {one.type}" for one in columns)
     texts = [one.name for one in columns if one.type == "string"]
     valid = {name: F.make_valid_utf8(name) for name in texts}
@@ -179,13 +175,14 @@ def _read_parquet(spark: SparkSession, files: list[str], columns: Sequence[Colum
     altered = reduce(or_, (wrong for wrong, _ in broken), F.lit(False))
     altered = reduce(or_, (F.coalesce(F.col(name) == "", F.lit(False)) for name in texts), altered)
     raw = F.when(altered, _json({name: valid.get(name, F.col(name)) for name in (one.name for one in columns)}))
-    frame = spark.read.schema(schema).parquet(*files)
-    frame = frame.withColumn("day", _folder_day()).withColumn(RAW, raw).withColumn(REASON, first_reason(*broken))
+    frame = spark.read.schema(f"{schema}, day string").option("basePath", str(landing)).parquet(*files)
+    frame = frame.withColumn(RAW, raw).withColumn(REASON, first_reason(*broken))
     return frame.withColumns(valid)
 
 
-def _read_json(spark: SparkSession, files: list[str], columns: Sequence[Column]) -> DataFrame:
-    lines = spark.read.text(files).where(F.trim("value") != "").select("value", _folder_day().alias("day"))
+def _read_json(spark: SparkSession, landing: Path, files: list[str], columns: Sequence[Column]) -> DataFrame:
+    read = spark.read.schema("value string, day string").option("basePath", str(landing))
+    lines = read.text(files).where(F.trim("value") != "")
     return _of_json(lines, columns)
 
 
