@@ -14,6 +14,7 @@ from contracts.days import Days
 from contracts.tables import LANDING
 
 CTR, LATE = 0.05, 0.02  # share of impressions that are clicked; of the clicks, those that land a day later
+AGAIN = 0.001  # share of a log's rows that are logged twice
 MICROS = 1_000_000
 _TYPES = {
     "string": pa.string(), "timestamp": pa.timestamp("us", "UTC"), "int": pa.int32(), "long": pa.int64(),
@@ -26,11 +27,14 @@ def ids(prefix: str, numbers: np.ndarray) -> pa.Array:
 
 
 def write(folder: Path, source: str, columns: dict[str, object], n: int) -> None:
-    """Columns that are not given are null."""
+    """Columns that are not given are null. Of a log some rows stand there twice."""
     arrays = [pa.array(columns[c.name]) if c.name in columns else pa.nulls(n) for c in LANDING[source]]
     arrays = [array.cast(_TYPES[c.type]) for array, c in zip(arrays, LANDING[source], strict=True)]
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(arrays, names=[c.name for c in LANDING[source]]), folder / f"{source}.parquet")
+    table = pa.table(arrays, names=[c.name for c in LANDING[source]])
+    if source not in ("ads", "users"):
+        table = pa.concat_tables([table, table.slice(0, int(AGAIN * n))])
+    pq.write_table(table.combine_chunks(), folder / f"{source}.parquet")
 
 
 def make_day(

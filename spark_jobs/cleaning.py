@@ -48,19 +48,26 @@ class Repeats:
 
     hashes: DataFrame
     n: int
+    until: ExitStack  # what is cached until then
 
     @classmethod
     def of(cls, files: Mapping[str, DataFrame], until: ExitStack) -> Repeats:
         """Of frames by landing file: one query that reads the keys alone."""
         keys = [frame.select(_hash(name).alias(_KEY)) for name, frame in files.items()]
         counts = reduce(DataFrame.union, keys).groupBy(_KEY).agg(F.count(F.lit(1)).alias("n"))
-        hashes = counts.where("n > 1").select(_KEY).persist()
-        until.callback(hashes.unpersist)
-        return cls(hashes, hashes.count())
+        hashes = _cached(counts.where("n > 1").select(_KEY), until)
+        return cls(hashes, hashes.count(), until)
 
-    @property
-    def few(self) -> DataFrame:
-        return F.broadcast(self.hashes) if self.n <= FEW else self.hashes
+    def parted(self, frame: DataFrame, source: str) -> tuple[DataFrame, DataFrame]:
+        """(the rows that are alone with their key, the others, cached)."""
+        keyed, few = frame.withColumn(_KEY, _hash(source)), F.broadcast(self.hashes) if self.n <= FEW else self.hashes
+        alone, several = (keyed.join(few, _KEY, how).drop(_KEY) for how in ("left_anti", "left_semi"))
+        return alone, _cached(several, self.until)
+
+
+def _cached(frame: DataFrame, until: ExitStack) -> DataFrame:
+    until.callback(frame.unpersist)
+    return frame.persist()
 
 
 def judged(
@@ -99,12 +106,10 @@ def _unique(frame: DataFrame, source: str, slices: Slices, repeats: Repeats | No
     the reason SAME_ID, or are copies too where the file's key says all of it."""
     if repeats is None:
         return _met(frame, source, slices)
-    alone = F.lit(False)
     if not repeats.n:
-        return frame.withColumn(COPY, alone)
-    keyed = frame.withColumn(_KEY, _hash(source))
-    several = _met(keyed.join(repeats.few, _KEY, "left_semi"), source, slices)
-    return keyed.join(repeats.few, _KEY, "left_anti").withColumn(COPY, alone).unionByName(several).drop(_KEY)
+        return frame.withColumn(COPY, F.lit(False))
+    alone, several = repeats.parted(frame, source)
+    return alone.withColumn(COPY, F.lit(False)).unionByName(_met(several, source, slices))
 
 
 def _met(frame: DataFrame, source: str, slices: Slices) -> DataFrame:
