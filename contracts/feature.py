@@ -27,7 +27,7 @@ HOW = {
     "listed": "in how many of the last folders' files the entity stood",
     "ctr": "(clicks + 1) / (impressions + 10) by the folder that the click landed in, null if never shown",
     "acted": "number of behaviours before the stamp",
-    "recent": "of the last behaviours before the stamp, newest first",
+    "recent": "of the last behaviours before the stamp, newest first, by the catalogue of their folder",
     # of the request
     "hour": "0-23 in the business time zone",
     "weekday": "1 Monday ... 7 Sunday in the business time zone",

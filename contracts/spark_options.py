@@ -31,8 +31,9 @@ _SMALL_MACHINE = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "4",
-    # A file a task: a task that holds rows of one day only sorts next to nothing before it writes them.
-    "spark.sql.files.openCostInBytes": str(2**27),
+    # No two files a task: one that holds rows of one day only sorts next to nothing before it writes them.
+    "spark.sql.files.maxPartitionBytes": "16m",
+    "spark.sql.files.openCostInBytes": "16m",
     # Where a large run adapts its plans (spark_jobs/slices.py): what a task of these bytes sorts fits in its memory.
     "spark.sql.adaptive.advisoryPartitionSizeInBytes": "12m",
     "spark.databricks.delta.snapshotPartitions": "2",

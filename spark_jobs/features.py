@@ -79,8 +79,8 @@ def user_features(landed: Landed, features: Sequence[Feature]) -> DataFrame:
     if counted or lists:
         placed, of = landed.acts, sorted({feature.transform.of for feature in lists} - {"ad_id"})
         if of:
-            ads = landed.files["ad"].select(F.col("day").alias("folder"), "ad_id", *of)
-            placed = placed.join(F.broadcast(ads) if landed.few_ads else ads, ["folder", "ad_id"], "left")
+            ads = landed.files["ad"].select("day", "ad_id", *of)
+            placed = placed.join(F.broadcast(ads) if landed.few_ads else ads, ["day", "ad_id"], "left")
         newest = [history.newest(lists)] if lists else []
         acts.append(placed.groupBy("day", "user_id").agg(*_named(counted), *newest))
     rows = _looked_back(landed, "user", own, acts)
@@ -238,7 +238,7 @@ def _landed(
         files={side: delta.read(spark, settings, f"{side}s", window) for side in ("ad", "user")},
         shown=impressions,
         clicked=clicked,
-        acts=history.acts(_log(spark, settings, "behaviours", window), days, settings),
+        acts=history.acts(_log(spark, settings, "behaviours", window), settings),
         few_ads=sum(delta.row_counts(settings, "ads", window).values()) <= FEW,
     )
 

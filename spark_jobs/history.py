@@ -85,14 +85,11 @@ def smoothed_ctr(shown: str, clicked: str) -> SparkColumn:
     return F.when(F.col(shown) > 0, smoothed.cast("double"))
 
 
-def acts(behaviours: DataFrame, days: Days, settings: LandingSettings) -> DataFrame:
-    """day, folder, user_id, ad_id, kind, at. `day`: the first whose snapshot knows of the behaviour; the folder's, but
-    for one that is dated after its folder's end."""
+def acts(behaviours: DataFrame, settings: LandingSettings) -> DataFrame:
+    """day (the folder's), user_id, ad_id, kind, at. One that is dated after its folder's end (a rule of the landing
+    check sets it aside, unless it is released or the rule ignored) would leak: it counts in no snapshot."""
     own = F.to_date(F.from_utc_timestamp("at", settings.time_zone)).cast("string")
-    placed = behaviours.select(
-        F.greatest("day", own).alias("day"), F.col("day").alias("folder"), "user_id", "ad_id", "kind", "at"
-    )
-    return placed.where(F.col("day") < F.lit(days.end.isoformat()))
+    return behaviours.where(own <= F.col("day")).select("day", "user_id", "ad_id", "kind", "at")
 
 
 def acted(features: Sequence[Feature]) -> dict[str, SparkColumn]:

@@ -37,7 +37,6 @@ FEW_ROWS = 1_000_000  # landed rows that are cached
 STAGED_AS_THEY_ARE = ("users", "behaviours", "clicks")
 OLD = "_old"
 Landed = dict[str, dict[str, int]]  # landing file -> day -> rows
-Suites = dict[str, rules.Suite]
 
 
 def stays() -> SparkColumn:

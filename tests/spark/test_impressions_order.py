@@ -143,6 +143,27 @@ def test_any_way_leads_to_the_same_tables(
     assert contents(spark, mixed) == wanted
 
 
+def test_a_large_log_is_handled_otherwise_and_leads_to_the_same_tables(
+    spark: SparkSession, settings: Settings, landing: LandingFolder, tmp_path: Path
+) -> None:
+    """Not cached; and where its clicks are many, not broadcast either. With rows that are there twice, or contradict."""
+    five_days(landing)
+    twice = [("e", at("3 10:00"), "u", "a", 0, None)] * 2 + [("e", at("3 09:00"), "u", "a", 1, None)]
+    landing.day("2026-01-03", impressions=twice, clicks=[("e", at("3 09:30"), at("3 09:31"))] * 2)
+    ways: dict[str, dict[str, int]] = {"small": {}, "few-clicks": {"FEW_ROWS": -1}, "many-clicks": {"FEW_CLICKS": -1}}
+    found = {}
+    for name, limits in ways.items():
+        own = settings.model_copy(update={"tables": str(tmp_path / name)})
+        with pytest.MonkeyPatch.context() as patch:
+            for limit, value in limits.items():
+                patch.setattr(impressions, limit, value)
+            run(spark, own, 1, 2)
+            said = run(spark, own, 3, 5)
+        found[name] = (contents(spark, own), said.counts)
+    assert found["small"][1]["copies_clicks"] == found["small"][1]["copies_impressions"] == 1
+    assert found["small"] == found["few-clicks"] == found["many-clicks"]
+
+
 def test_a_click_waits_for_its_day(spark: SparkSession, settings: Settings, landing: LandingFolder) -> None:
     landing.day("2026-01-01", impressions=[("x", at("1 23:50"), "u", "a", 0, None)])
     landing.day(

@@ -49,9 +49,9 @@ def oracle_ctr(rows: Rows, key: str, entities: set[str], day: date, folders: int
 
 
 def oracle_acts(rows: Rows, day: date) -> list[dict[str, Any]]:
-    """Known from the folder's day on, or where it is dated after that day from its own."""
-    known = [(max(date.fromisoformat(one["day"]), one["at"].date()), one) for one in rows["behaviours"]]
-    return [one for since, one in known if 0 <= (day - since).days <= 6]
+    """Of the last seven folders; one that is dated after its folder's day counts never."""
+    recent = [one for one in rows["behaviours"] if 0 <= (day - date.fromisoformat(one["day"])).days <= 6]
+    return [one for one in recent if one["at"].date().isoformat() <= one["day"]]
 
 
 def oracle_recent(rows: Rows, user: str, day: date, column: str) -> list[str] | None:
