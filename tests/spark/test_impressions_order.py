@@ -146,7 +146,7 @@ def test_any_way_leads_to_the_same_tables(
 def test_a_large_log_is_handled_otherwise_and_leads_to_the_same_tables(
     spark: SparkSession, settings: Settings, landing: LandingFolder, tmp_path: Path
 ) -> None:
-    """Not cached; and where its clicks are many, not broadcast either. With rows that are there twice, or contradict."""
+    """Not cached; where its clicks are many, not broadcast either. With rows that are there twice, or contradict."""
     five_days(landing)
     twice = [("e", at("3 10:00"), "u", "a", 0, None)] * 2 + [("e", at("3 09:00"), "u", "a", 1, None)]
     landing.day("2026-01-03", impressions=twice, clicks=[("e", at("3 09:30"), at("3 09:31"))] * 2)
