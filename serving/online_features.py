@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import yaml
@@ -102,7 +102,7 @@ def _local_files(config: Mapping[str, Any]) -> list[Path]:
 def code_column(feature: Feature, values: Sequence[Value]) -> CodeColumn:
     """The codes of one feature, as Spark makes them (spark_jobs.expressions.feature_code)."""
     if feature.kind == "numeric":
-        return CodeColumn.numeric([float(v) if isinstance(v, (int, float)) else None for v in values])
+        return CodeColumn.numeric([None if v is None else float(cast(float, v)) for v in values])
     if feature.kind in ("multi_hot", "sequence"):
         lists = [None if v is None else [code(w) for w in v[: feature.limit]] for v in values]  # type: ignore[index]
         return CodeColumn.lists([None if v is None else [c for c in v if c is not None] for v in lists], feature.limit)
