@@ -29,6 +29,10 @@ _SMALL_MACHINE = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+    # What a page that is off would show: the plans of a thousand queries are 80 MB.
+    "spark.sql.ui.retainedExecutions": "10",
+    "spark.ui.retainedJobs": "10",
+    "spark.ui.retainedStages": "10",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "4",
     # No two files a task: one that holds rows of one day only sorts next to nothing before it writes them.

@@ -104,9 +104,9 @@ def code_column(feature: Feature, values: Sequence[Value]) -> CodeColumn:
     if feature.kind == "numeric":
         return CodeColumn.numeric([None if v is None else float(cast(float, v)) for v in values])
     if feature.kind in ("multi_hot", "sequence"):
-        lists = [None if v is None else [code(w) for w in v[: feature.limit]] for v in values]  # type: ignore[index]
+        lists = [None if v is None else [code(w) for w in cast(list[str], v)[: feature.limit]] for v in values]
         return CodeColumn.lists([None if v is None else [c for c in v if c is not None] for v in lists], feature.limit)
-    return CodeColumn.categorical([code(v) for v in values])  # type: ignore[arg-type]
+    return CodeColumn.categorical([code(cast("str | None", v)) for v in values])
 
 
 def code_columns(

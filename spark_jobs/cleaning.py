@@ -19,6 +19,7 @@ from contracts.rules import Suite
 from contracts.settings import LandingSettings
 from contracts.tables import LANDING
 from spark_jobs import predicates
+from spark_jobs.caching import cached
 from spark_jobs.landing_reader import REASON, WAIVED, first_reason, required
 from spark_jobs.slices import SLICE, Slices
 
@@ -55,19 +56,14 @@ class Repeats:
         """Of frames by landing file: one query that reads the keys alone."""
         keys = [frame.select(_hash(name).alias(_KEY)) for name, frame in files.items()]
         counts = reduce(DataFrame.union, keys).groupBy(_KEY).agg(F.count(F.lit(1)).alias("n"))
-        hashes = _cached(counts.where("n > 1").select(_KEY), until)
+        hashes = cached(counts.where("n > 1").select(_KEY), until)
         return cls(hashes, hashes.count(), until)
 
     def parted(self, frame: DataFrame, source: str) -> tuple[DataFrame, DataFrame]:
         """(the rows that are alone with their key, the others, cached)."""
         keyed, few = frame.withColumn(_KEY, _hash(source)), F.broadcast(self.hashes) if self.n <= FEW else self.hashes
         alone, several = (keyed.join(few, _KEY, how).drop(_KEY) for how in ("left_anti", "left_semi"))
-        return alone, _cached(several, self.until)
-
-
-def _cached(frame: DataFrame, until: ExitStack) -> DataFrame:
-    until.callback(frame.unpersist)
-    return frame.persist()
+        return alone, cached(several, self.until)
 
 
 def judged(
@@ -78,8 +74,7 @@ def judged(
     Of a click that was logged twice, the one that landed first stays; of ads, users and impressions with one id but
     different content, which one stays depends on their content only.
     """
-    judged = _unique(_by_rules(frame, suite, settings), suite.table, slices, repeats)
-    return judged.drop(WAIVED)
+    return _unique(_by_rules(frame, suite, settings), suite.table, slices, repeats).drop(WAIVED)
 
 
 def with_known(frame: DataFrame, ads: DataFrame, small: bool) -> DataFrame:

@@ -29,6 +29,7 @@ from contracts.days import Days
 from contracts.settings import Settings
 from contracts.tables import STAGED, TABLES, Table, group_tables
 from spark_jobs import delta, maintain, schema
+from spark_jobs.caching import cached
 from spark_jobs.forgotten import CLICK, of_persons
 from spark_jobs.small_frames import small_frame
 
@@ -54,8 +55,7 @@ class Person:
         self.spark, self.settings, self.user_id = spark, settings, user_id
         self.hash = erasures.person_of(user_id)
         self.tables = [name for name in maintain.tables(settings) if _personal(name)]
-        self.theirs = self._impressions().persist()
-        until.callback(self.theirs.unpersist)
+        self.theirs = cached(self._impressions(), until)
 
     def find(self) -> Traces:
         """One query over all tables, and one for the impressions' ids."""

@@ -25,6 +25,7 @@ from contracts.features import built
 from contracts.report import StageReport
 from contracts.settings import Settings
 from spark_jobs import delta, history
+from spark_jobs.caching import cached
 from spark_jobs.expressions import landed_value
 from spark_jobs.slices import SLICE, Slices, sized
 from spark_jobs.small_frames import small_frame
@@ -145,8 +146,7 @@ def _with_groups(rows: DataFrame, features: Sequence[Feature], until: ExitStack)
     wanted = [feature for feature in grouped if feature.transform.of != "ad_id"]
     if not wanted:
         return rows
-    rows = rows.persist()  # each of the joins below reads it twice
-    until.callback(rows.unpersist)
+    rows = cached(rows, until)  # each of the joins below reads it twice
     found = rows
     for key in sorted({feature.transform.of for feature in wanted}):
         price = F.col("price").try_cast(CENTS)
@@ -229,8 +229,7 @@ def _landed(
     # A valid click lands on its impression's day or later, and in no folder after the last snapshot's.
     clicks = _log(spark, settings, "clicks", window)
     few = sum(delta.row_counts(settings, "clicks", window).values()) <= FEW
-    clicked = history.first_clicks(impressions, clicks, few, settings).persist()
-    until.callback(clicked.unpersist)
+    clicked = cached(history.first_clicks(impressions, clicks, few, settings), until)
     return Landed(
         days=days,
         folders=folders,

@@ -25,6 +25,7 @@ from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import Table
 from spark_jobs import delta, grouping, point_in_time, relabelled, schema, skew
+from spark_jobs.caching import cached
 from spark_jobs.expressions import code, code_columns, context_values
 from spark_jobs.features import lookback
 from spark_jobs.point_in_time import KEYS, Moment
@@ -62,7 +63,7 @@ def sources(spark: SparkSession, settings: Settings, days: Sequence[str], until:
     snapshots = sorted({point_in_time.snapshot_day(one.moment, settings) for one in at})
     heavy: dict[str, DataFrame | None] = dict.fromkeys(KEYS)
     if max(rows.values()) > skew.HEAVY_ROWS:
-        heavy = {side: _kept(skew.heavy_keys(shown, key), until) for side, key in KEYS.items()}
+        heavy = {side: cached(skew.heavy_keys(shown, key), until) for side, key in KEYS.items()}
     small = {
         side for side in KEYS
         if sum(delta.row_counts(settings, f"{side}_features", snapshots).values()) <= SMALL_SIDE
@@ -131,11 +132,6 @@ def _with_key_code(of: Sources, rows: DataFrame, side: str) -> DataFrame:
     """An entity that is not known keeps its id's code, where the id is a feature."""
     key = KEYS[side]
     return rows.withColumn(f"c_{key}", code(F.col(key))) if any(f.name == key for f in of.features) else rows
-
-
-def _kept(frame: DataFrame, until: ExitStack) -> DataFrame:
-    until.callback(frame.unpersist)
-    return frame.persist()
 
 
 def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:

@@ -130,24 +130,19 @@ def looked_back(
     own = files.select("day", entity, F.when(inside, F.struct("*")).alias("row"), F.lit(1).alias("listed"))
     together = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), [own, *parts])
     dated = together.withColumn("day", F.unix_date(F.to_date("day"))).repartition(entity)
-    lists = {"row", ACTS}
-    aggregates = [
-        (F.first(name, ignorenulls=True) if name in lists else F.coalesce(F.sum(name), F.lit(0))).alias(name)
-        for name in together.columns
-        if name not in ("day", entity)
-    ]
-    an_entity = dated.groupBy(entity, "day").agg(*aggregates)
+    told = [name for name in together.columns if name not in ("day", entity)]
+    an_entity = dated.groupBy(entity, "day").agg(*(_of_a_day(name).alias(name) for name in told))
 
     def over(last: int) -> WindowSpec:
         return Window.partitionBy(entity).orderBy("day").rangeBetween(1 - last, 0)
 
-    slid = [_over(name, over(last)).alias(f"{name}_{last}") for name, those in lasts.items() for last in sorted(those)]
-    beside = [name for name in together.columns if name not in ("day", entity, "row", *lasts, "listed")]
-    return (
-        an_entity.select("row", *beside, *slid)
-        .where("row IS NOT NULL")
-        .select("row.*", *beside, *(f"{name}_{last}" for name, those in lasts.items() for last in sorted(those)))
-    )
+    slid = {f"{name}_{last}": _over(name, over(last)) for name, those in lasts.items() for last in sorted(those)}
+    beside = [name for name in told if name not in ("row", "listed", *lasts)]
+    return an_entity.withColumns(slid).where("row IS NOT NULL").select("row.*", *beside, *slid)
+
+
+def _of_a_day(name: str) -> SparkColumn:
+    return F.first(name, ignorenulls=True) if name in ("row", ACTS) else F.coalesce(F.sum(name), F.lit(0))
 
 
 def _over(name: str, window: WindowSpec) -> SparkColumn:

@@ -23,6 +23,7 @@ from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import LANDING, TABLES
 from spark_jobs import cleaning, delta, forgotten, labels, landing_reader, pictures, quarantine, released
+from spark_jobs.caching import cached
 from spark_jobs.cleaning import COPY, kept
 from spark_jobs.landing_reader import RAW, REASON
 from spark_jobs.slices import Slices, sized
@@ -81,10 +82,6 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
 
 
 def _ingest(spark: SparkSession, settings: Settings, days: Days, s: Scope, until: ExitStack) -> StageReport:
-    def kept_by(frame: DataFrame) -> DataFrame:
-        until.callback(frame.unpersist)
-        return frame.persist()
-
     suites = suite_files.load(settings.landing_path)
     landed = {name: landing_reader.rows_in_files(settings.landing_path, name, s.run) for name in LANDING}
     rows = sum(sum(of_days.values()) for of_days in landed.values())
@@ -96,24 +93,25 @@ def _ingest(spark: SparkSession, settings: Settings, days: Days, s: Scope, until
         name: cleaning.judged(raw[name], Slices.of_rows(landed[name]), suites[name], settings, repeats)
         for name in LANDING
     }
-    cleaned["ads"] = kept_by(cleaned["ads"])
+    cleaned["ads"] = cached(cleaned["ads"], until)
     ads, bad_pictures = _usable(spark, settings, kept(cleaned["ads"], "ads"))
-    clicks = kept_by(_clicks(spark, settings, suites["clicks"], s, cleaned["clicks"]))
+    clicks = cached(_clicks(spark, settings, suites["clicks"], s, cleaned["clicks"]), until)
     few = clicks.count() <= FEW_CLICKS
     known = _catalogues(spark, settings, suites["ads"], s.run, cleaned["ads"])
     small = sum(landed["ads"].values()) <= SMALL_CATALOGUES
     cleaned["impressions"] = cleaning.with_known(cleaned["impressions"], known, small)
     impressions = _with_clicks(spark, settings, s, cleaned["impressions"], landed, clicks, few)
-    if rows <= FEW_ROWS or not few:  # reading the files twice is cheaper than a cache of them, a shuffle is not
-        cleaned |= {name: kept_by(cleaned[name]) for name in ("clicks", "behaviours", "users")}
-        impressions = kept_by(impressions)
+    shuffled = not (few and small and repeats.n <= cleaning.FEW)
+    if rows <= FEW_ROWS or shuffled:  # reading the files twice is cheaper than a cache of them, a shuffle is not
+        cleaned |= {name: cached(cleaned[name], until) for name in STAGED_AS_THEY_ARE}
+        impressions = cached(impressions, until)
     labelled = labels.labelled(impressions.where(stays() & F.col("day").isin(s.relabelled + s.run)))
     labelled = labelled.select(*(one.name for one in TABLES["impressions"].columns))
 
     # Of the impressions, what this run has more to say of than a label: few, and asked for several times.
-    noted = kept_by(impressions.where(~stays() | F.col("clicks").isNotNull()))
+    noted = cached(impressions.where(~stays() | F.col("clicks").isNotNull()), until)
     clicked = noted.where("clicks IS NOT NULL")
-    refused = {name: kept_by(frame.where(~stays())) for name, frame in cleaned.items() if name != "impressions"}
+    refused = {name: cached(frame.where(~stays()), until) for name, frame in cleaned.items() if name != "impressions"}
     refused["impressions"] = noted.where(~stays())
     judged = clicks.where(F.col("folder").isin(s.run + s.rejudged))
     misfits = quarantine.misfit_clicks(labels.misfits(judged, clicked, s.built, s.first, settings))
@@ -187,15 +185,18 @@ def _with_clicks(
 ) -> DataFrame:
     """The run's impressions, judged, and those of the built days (`_old`) that its clicks or the rejudged folders' may
     belong to; `clicks` beside each that stays."""
-    frame, rows = own.withColumn(OLD, F.lit(False)), dict(landed["impressions"])
+    frame = own.withColumn(OLD, F.lit(False))
     around = [day for day in (*s.relabelled, *s.rejudged) if day not in s.run]
     if around:
-        rows |= dict.fromkeys(around, 0) | delta.row_counts(settings, "impressions", around, staged=True)
         old = delta.read(spark, settings, "impressions", around, staged=True)
         nothing, no = F.lit(None).cast("string"), F.lit(False)
         old = old.withColumns({OLD: F.lit(True), REASON: nothing, RAW: nothing, COPY: no})
         frame = frame.unionByName(old.select(*frame.columns))
-    frame = labels.with_clicks(frame, clicks, few, Slices.of_rows(rows), settings)
+    slices = None
+    if not few:
+        there = dict.fromkeys(around, 0) | delta.row_counts(settings, "impressions", around, staged=True)
+        slices = Slices.of_rows(landed["impressions"] | there)
+    frame = labels.with_clicks(frame, clicks, slices, settings)
     return frame.withColumn("clicks", F.when(stays(), F.col("clicks")))
 
 

@@ -25,15 +25,18 @@ CLICK_REASONS = (ORPHAN, BEFORE, OUTSIDE, LATE)  # depend on which days are buil
 
 
 def with_clicks(
-    impressions: DataFrame, clicks: DataFrame, few: bool, slices: Slices, settings: LandingSettings
+    impressions: DataFrame, clicks: DataFrame, slices: Slices | None, settings: LandingSettings
 ) -> DataFrame:
     """Impressions with `clicks`: an array of what was clicked on them, null where nothing was.
 
     An id is unique within a day only, so a click meets the impressions of its folder's day and of the days before it
     up to the lateness bound. Each entry has the click's columns, `valid` where it counts, and `after` where it is not
-    before its impression. `few`: the clicks may be broadcast; otherwise both are dealt by id.
+    before its impression. Both are dealt by id into `slices`; None: the clicks are few and may be broadcast.
     """
-    joined = _met_broadcast(impressions, clicks, settings) if few else _met_dealt(impressions, clicks, slices, settings)
+    if slices is None:
+        joined = _met_broadcast(impressions, clicks, settings)
+    else:
+        joined = _met_dealt(impressions, clicks, slices, settings)
 
     def judged(click: SparkColumn) -> SparkColumn:
         valid = _in_window(click, settings) & (~click["early"] | _in_early_part(click, settings))

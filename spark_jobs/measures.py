@@ -73,10 +73,8 @@ def _repeated(frame: DataFrame, rule: rules.AnyRule) -> DataFrame | None:
     if not isinstance(rule, rules.Unique):
         return None
     # 96 bits of hashes stand for the key, a tenth of its bytes: in 500 million rows two keys share them once in 10^12.
-    told: list[str | SparkColumn] = [
-        *rule.columns,
-        *(F.isnull(column) for column in rule.columns),
-    ]  # a null alone does not change a hash
+    # A null alone does not change a hash.
+    told: list[str | SparkColumn] = [*rule.columns, *(F.isnull(column) for column in rule.columns)]
     key = (F.xxhash64(*told).alias("long"), F.hash(*told).alias("short"))
     of_a_key = frame.groupBy("day", *key).agg((F.count(F.lit(1)) - 1).alias("n"))
     return of_a_key.groupBy("day").agg(F.sum("n").alias("n")).select("day", *_named(rules.broken(rule)), "n")

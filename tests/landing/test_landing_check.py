@@ -2,82 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from contracts.days import Days
 from landing import __main__ as command
-from landing.check import run
 from landing.digest import TINY
 from landing.generate import generate
-from landing.writing import schema
-
-DAY = "2026-01-02"
-
-
-def picture() -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(f"{text}+00:00").astimezone(UTC)
-
-
-def rows() -> dict[str, list[dict[str, object]]]:
-    """A small right day: two ads, two users, 300 impressions, one click."""
-    digest = hashlib.sha256(picture()).hexdigest()
-    ad = {"category_id": "c", "brand_id": "b", "shop_id": "s", "price": 1.5, "title": "t", "reviews": 1}
-    user = {"age_band": "25-34", "gender": "f", "region": "r", "price_sensitivity": "low"}
-    shown = [
-        {
-            "impression_id": f"i{n}",
-            "shown_at": at(f"{DAY}T10:00:00"),
-            "user_id": "u1",
-            "ad_id": "a1",
-            "position": 0,
-            "query": None,
-        }
-        for n in range(300)
-    ]
-    clicked = {"clicked_at": at(f"{DAY}T10:01:00"), "landed_at": at(f"{DAY}T10:01:01")}
-    return {
-        "impressions": shown,
-        "clicks": [{"impression_id": "i1", **clicked}],
-        "behaviours": [{"user_id": "u1", "ad_id": "a1", "kind": "view", "at": at(f"{DAY}T09:00:00")}],
-        "ads": [{"ad_id": f"a{n}", **ad, "image": digest} for n in (1, 2)],
-        "users": [{"user_id": f"u{n}", **user} for n in (1, 2)],
-    }
-
-
-def write(landing: Path, tables: dict[str, list[dict[str, object]]], jsonl: bool = False) -> Path:
-    folder = landing / f"day={DAY}"
-    folder.mkdir(parents=True)
-    (landing / "images").mkdir()
-    (landing / "images" / f"{hashlib.sha256(picture()).hexdigest()}.jpg").write_bytes(picture())
-    for name, listed in tables.items():
-        if jsonl:
-            lines = [json.dumps(row, default=lambda moment: moment.isoformat()) for row in listed]
-            (folder / f"{name}.jsonl").write_text("".join(line + "\n" for line in lines))
-        else:
-            pq.write_table(pa.Table.from_pylist(listed, schema=schema(name)), folder / f"{name}.parquet")
-    return folder
-
-
-def said(landing: Path) -> tuple[int, str]:
-    lines: list[str] = []
-    return run(landing, None, lines.append), "\n".join(lines)
+from tests.landing.right_day import DAY, at, picture, rows, said, write
 
 
 @pytest.mark.parametrize("jsonl", [False, True])
@@ -224,75 +158,6 @@ def test_a_folders_own_suite_replaces_a_rule(tmp_path: Path) -> None:
     own.write_text(rule.format("holds: sql, columns: [kind], where: kind = 'view'"))
     code, text = said(tmp_path)
     assert code == 0 and "not judged here: rule kind_is_known is SQL" in text and "set aside" not in text
-
-
-def replace(name: str, make: Callable[[Path], None]) -> Callable[[Path], None]:
-    return lambda folder: make(folder / name)
-
-
-def without_column(file: Path) -> None:
-    pq.write_table(pq.read_table(file).drop_columns(["landed_at"]), file)
-
-
-def price_as_text(file: Path) -> None:
-    table = pq.read_table(file)
-    at_column = table.column_names.index("price")
-    pq.write_table(table.set_column(at_column, "price", table["price"].cast(pa.string())), file)
-
-
-def truncated(file: Path) -> None:
-    file.write_bytes(file.read_bytes()[:-40])
-
-
-def damaged_inside(file: Path) -> None:
-    content = file.read_bytes()
-    file.write_bytes(content[:4] + bytes(200) + content[204:])
-
-
-def emptied(file: Path) -> None:
-    for one in file.parent.iterdir():
-        one.unlink()
-
-
-STOPS: list[tuple[str, Callable[[Path], None], str]] = [
-    (
-        "users.parquet",
-        Path.unlink,
-        "holds neither of users.parquet and users.jsonl; wanted one of them; found ads.parq",
-    ),
-    ("clicks.parquet", without_column, "clicks.parquet: column landed_at is missing. Wanted: impression_id string"),
-    ("ads.parquet", price_as_text, "ads.parquet: column price is string, wanted double"),
-    ("ads.parquet", truncated, "ads.parquet is no complete Parquet file"),
-    (
-        "impressions.parquet",
-        damaged_inside,
-        "impressions.parquet is no complete Parquet file, it breaks off after row 0",
-    ),
-    ("clicks.parquet", emptied, f"day={DAY} is empty; wanted impressions, clicks"),
-]
-
-
-@pytest.mark.parametrize(("name", "spoil", "words"), STOPS)
-def test_a_bad_file_stops_the_day(tmp_path: Path, name: str, spoil: Callable[[Path], None], words: str) -> None:
-    spoil(write(tmp_path, rows()) / name)
-    code, text = said(tmp_path)
-    assert code == 2
-    assert f"  stops the day: {words}" in text or words in text
-    assert text.endswith(f"1 of 1 days would stop: {DAY}")
-
-
-def test_a_missing_json_column_stops_the_day(tmp_path: Path) -> None:
-    file = write(tmp_path, rows(), jsonl=True) / "users.jsonl"
-    file.write_text('{"user_id": "u1"}\n')
-    code, text = said(tmp_path)
-    assert code == 2 and "users.jsonl: column age_band is missing" in text
-
-
-def test_an_empty_clicks_file_is_no_fault(tmp_path: Path) -> None:
-    tables = rows()
-    tables["clicks"] = []
-    write(tmp_path, tables)
-    assert said(tmp_path)[0] == 0
 
 
 def test_command_line_and_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,14 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=home, landing=tmp_path / "landing")
 
 
+@pytest.fixture(autouse=True)
+def no_tables_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Delta keeps 2 MB of plans a table for an hour: the tables of a few hundred tests would fill the heap."""
+    yield
+    if "spark" in request.fixturenames:
+        request.getfixturevalue("spark")._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+
+
 class LandingFolder:
     """Writes tiny landing days by hand. A row is a tuple in the order of contracts.tables.LANDING; text lines go as
     they are into a .jsonl file."""
