@@ -45,7 +45,8 @@ def kept(frame: DataFrame, source: str) -> DataFrame:
 @dataclass(frozen=True)
 class Repeats:
     """Hashes (`_key`) of the keys that several rows of the landing files have, `n` of them. All other rows are alone
-    with their key, so only these few must meet; two keys with one hash meet too, and stay apart by what they are."""
+    with their key, so where these are few only they must meet; two keys with one hash meet too, and stay apart by what
+    they are."""
 
     hashes: DataFrame
     n: int
@@ -59,22 +60,33 @@ class Repeats:
         hashes = cached(counts.where("n > 1").select(_KEY), until)
         return cls(hashes, hashes.count(), until)
 
+    @property
+    def few(self) -> bool:
+        return self.n <= FEW
+
     def parted(self, frame: DataFrame, source: str) -> tuple[DataFrame, DataFrame]:
         """(the rows that are alone with their key, the others, cached)."""
-        keyed, few = frame.withColumn(_KEY, _hash(source)), F.broadcast(self.hashes) if self.n <= FEW else self.hashes
-        alone, several = (keyed.join(few, _KEY, how).drop(_KEY) for how in ("left_anti", "left_semi"))
+        keyed, hashes = frame.withColumn(_KEY, _hash(source)), F.broadcast(self.hashes)
+        alone, several = (keyed.join(hashes, _KEY, how).drop(_KEY) for how in ("left_anti", "left_semi"))
         return alone, cached(several, self.until)
 
 
 def judged(
     frame: DataFrame, slices: Slices, suite: Suite, settings: LandingSettings, repeats: Repeats | None = None
 ) -> DataFrame:
-    """A landing file's rows: its declared rules, then its key. Without `repeats` each row meets those of its slice.
+    """A landing file's rows: its declared rules, then its key. Without `repeats`, or where they are many, each row
+    meets those of its slice.
 
     Of a click that was logged twice, the one that landed first stays; of ads, users and impressions with one id but
     different content, which one stays depends on their content only.
     """
-    return _unique(_by_rules(frame, suite, settings), suite.table, slices, repeats).drop(WAIVED)
+    return _unique(_ruled(frame, suite, settings), suite.table, slices, repeats).drop(WAIVED)
+
+
+def check_sql(frames: Mapping[str, DataFrame], suites: Mapping[str, Suite]) -> None:
+    """Raises SettingsError for a rule of a landing file that is no SQL, before anything is read."""
+    for name, frame in frames.items():
+        predicates.check_sql(frame, suites[name], "quarantine")
 
 
 def with_known(frame: DataFrame, ads: DataFrame, small: bool) -> DataFrame:
@@ -87,8 +99,7 @@ def with_known(frame: DataFrame, ads: DataFrame, small: bool) -> DataFrame:
     return frame.withColumn(REASON, F.when(unknown, F.lit(UNKNOWN_AD)).otherwise(F.col(REASON))).drop(_KNOWN)
 
 
-def _by_rules(frame: DataFrame, suite: Suite, settings: LandingSettings) -> DataFrame:
-    predicates.check_sql(frame, suite, "quarantine")
+def _ruled(frame: DataFrame, suite: Suite, settings: LandingSettings) -> DataFrame:
     declared = []
     for rule in suite.landed():
         waived = F.col(WAIVED).eqNullSafe(F.lit(rule.words))
@@ -99,12 +110,12 @@ def _by_rules(frame: DataFrame, suite: Suite, settings: LandingSettings) -> Data
 def _unique(frame: DataFrame, source: str, slices: Slices, repeats: Repeats | None) -> DataFrame:
     """Of the good rows with one key the first by the rest stays. Exact copies are marked `_copy`; rows that differ get
     the reason SAME_ID, or are copies too where the file's key says all of it."""
-    if repeats is None:
+    if repeats is None or not repeats.few:
         return _met(frame, source, slices)
     if not repeats.n:
         return frame.withColumn(COPY, F.lit(False))
     alone, several = repeats.parted(frame, source)
-    return alone.withColumn(COPY, F.lit(False)).unionByName(_met(several, source, slices))
+    return alone.withColumn(COPY, F.lit(False)).unionByName(_met(several, source, slices.one_a_day()))
 
 
 def _met(frame: DataFrame, source: str, slices: Slices) -> DataFrame:

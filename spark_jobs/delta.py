@@ -116,9 +116,9 @@ def write_days(
     """Make the table's `days` equal to `frame`, in one commit, or in none where they already are.
 
     `frame` holds rows of `days` only, laid out as its files shall be: a task writes one file of each day that it holds
-    (spark_jobs.slices). A day without rows becomes empty. `kept`: the frame is cheap to compute twice (cached, or a
-    plain read). `cause` becomes the commit's message. Raises DamagedArtifact for columns that are not the declared
-    ones, and for rows of other days.
+    (spark_jobs.slices). A day without rows becomes empty. `kept`: what the frame holds of days that are there already
+    is cheaper to compute twice than to cache (cached before, or a plain read). `cause` becomes the commit's message.
+    Raises DamagedArtifact for columns that are not the declared ones, and for rows of other days.
     """
     table = declaration(name, settings)
     frame = _conformed(table, frame)
@@ -146,15 +146,18 @@ def _compared(
     frame: DataFrame, there: DataFrame, where: str, days: Sequence[str], kept: bool, cause: Cause | None,
     present: Sequence[str],
 ) -> list[str]:  # fmt: skip
-    """Overwrites the days whose rows are others than those that are there; returns them."""
-    frame = frame if kept else frame.persist()
+    """Overwrites the days whose rows are others than those that are there; returns them. Of a new day's rows one is
+    looked at, so that all are computed only to be written."""
+    frame, fresh = frame if kept else frame.persist(), F.col("day").isin(sorted(set(days) - set(present)))
     try:
-        new, old = fingerprints(frame), fingerprints(there)
+        looked_at = frame.where(~fresh).unionByName(frame.where(fresh).limit(1))
+        new, old = fingerprints(looked_at), fingerprints(there)
         _refuse_other_days(set(new) - set(days), days)
-        changed = sorted(day for day in days if new.get(day) != old.get(day))
+        same = [day for day in present if new.get(day) == old.get(day)]
+        changed = sorted(set(days) - set(same)) if new != old else []
         if changed:
             message = cause.message(changed, present) if cause else None
-            _overwrite(frame.where(F.col("day").isin(changed)), where, changed, message)
+            _overwrite(frame.where(~F.col("day").isin(same)), where, changed, message)
         return changed
     finally:
         if not kept:

@@ -27,6 +27,7 @@ from spark_jobs.caching import cached
 from spark_jobs.cleaning import COPY, kept
 from spark_jobs.landing_reader import RAW, REASON
 from spark_jobs.slices import Slices, sized
+from spark_jobs.small_frames import small_frame
 
 STAGE = "1-impressions"
 CLICK_COLUMNS = ("impression_id", "clicked_at", "landed_at")
@@ -75,10 +76,20 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     landing = settings.landing_path
     landing_reader.check_days(landing, days)
     s = scope(settings, days)
-    for day in s.early:
-        landing_reader.check_file(landing_reader.find_file(landing, day, "clicks"), "clicks")
+    before = landing_reader.day_before(s.run[0])
+    beside = [(day, "clicks") for day in s.early] + [(before, "ads")] * _landed(settings, before)
+    for day, name in beside:
+        landing_reader.check_file(landing_reader.find_file(landing, day, name), name)
+    read = [(day, name) for day in s.run for name in LANDING] + beside
+    landed = landing_reader.stamps(landing_reader.find_file(landing, day, name) for day, name in read)
     with ExitStack() as until:
-        return _ingest(spark, settings, days, s, until)
+        report = _ingest(spark, settings, days, s, until)
+    landing_reader.check_unchanged(landed)
+    return report
+
+
+def _landed(settings: Settings, day: str) -> bool:
+    return (settings.landing_path / f"day={day}").is_dir()
 
 
 def _ingest(spark: SparkSession, settings: Settings, days: Days, s: Scope, until: ExitStack) -> StageReport:
@@ -87,6 +98,7 @@ def _ingest(spark: SparkSession, settings: Settings, days: Days, s: Scope, until
     rows = sum(sum(of_days.values()) for of_days in landed.values())
     until.enter_context(sized(spark, rows))
     raw = {name: released.read(spark, settings, name, s.run) for name in LANDING}
+    cleaning.check_sql(raw, suites)
     raw, erased = forgotten.parted(spark, settings, raw, days)
     repeats = cleaning.Repeats.of(raw, until)
     cleaned = {
@@ -94,14 +106,14 @@ def _ingest(spark: SparkSession, settings: Settings, days: Days, s: Scope, until
         for name in LANDING
     }
     cleaned["ads"] = cached(cleaned["ads"], until)
-    ads, bad_pictures = _usable(spark, settings, kept(cleaned["ads"], "ads"))
+    ads, bad_pictures = _usable(spark, settings, kept(cleaned["ads"], "ads"), until)
     clicks = cached(_clicks(spark, settings, suites["clicks"], s, cleaned["clicks"]), until)
-    few = clicks.count() <= FEW_CLICKS
     known = _catalogues(spark, settings, suites["ads"], s.run, cleaned["ads"])
     small = sum(landed["ads"].values()) <= SMALL_CATALOGUES
     cleaned["impressions"] = cleaning.with_known(cleaned["impressions"], known, small)
-    impressions = _with_clicks(spark, settings, s, cleaned["impressions"], landed, clicks, few)
-    shuffled = not (few and small and repeats.n <= cleaning.FEW)
+    dealt = clicks.count() > FEW_CLICKS or not small
+    impressions = _with_clicks(spark, settings, s, cleaned["impressions"], landed, clicks, dealt)
+    shuffled = dealt or not repeats.few
     if rows <= FEW_ROWS or shuffled:  # reading the files twice is cheaper than a cache of them, a shuffle is not
         cleaned |= {name: cached(cleaned[name], until) for name in STAGED_AS_THEY_ARE}
         impressions = cached(impressions, until)
@@ -141,24 +153,23 @@ def _catalogues(
 ) -> DataFrame:
     """The ads of the days and, where it landed, of the day before the first."""
     landing, before = settings.landing_path, landing_reader.day_before(days[0])
-    if before < landing_reader.landed_days(landing)[0] or not (landing / f"day={before}").is_dir():
+    if not _landed(settings, before):
         return kept(own, "ads")
-    landing_reader.check_file(landing_reader.find_file(landing, before, "ads"), "ads")
     slices = Slices.of_rows(landing_reader.rows_in_files(landing, "ads", [before]))
     old = cleaning.judged(released.read(spark, settings, "ads", [before]), slices, suite, settings)
     return kept(own, "ads").unionByName(kept(old, "ads"))
 
 
-def _usable(spark: SparkSession, settings: Settings, ads: DataFrame) -> tuple[DataFrame, DataFrame]:
+def _usable(
+    spark: SparkSession, settings: Settings, ads: DataFrame, until: ExitStack
+) -> tuple[DataFrame, DataFrame]:
     """The catalogues with `image` null where the picture cannot be used, and the quarantine rows that say so."""
-    named = [row["image"] for row in ads.where("image IS NOT NULL").select("image").distinct().collect()]
-    unusable = pictures.unusable(paths.images(settings), named)
-    if not unusable:
-        return ads, quarantine.pictures(spark, [], {})
-    bad = F.col("image").isin(*unusable)
-    rows = [(row["day"], row["ad_id"], row["image"]) for row in ads.where(bad).collect()]
-    cleared = ads.withColumn("image", F.when(~bad, F.col("image")))
-    return cleared, quarantine.pictures(spark, rows, unusable)
+    unusable = pictures.unusable(spark, paths.images(settings), ads, until)
+    if unusable is None:
+        return ads, small_frame(spark, [], quarantine.SCHEMA)
+    found = cached(ads.join(unusable, "image", "left"), until)
+    cleared = found.withColumn("image", F.when(F.col(REASON).isNull(), F.col("image")))
+    return cleared.select(*ads.columns), quarantine.pictures(found)
 
 
 def _clicks(spark: SparkSession, settings: Settings, suite: rules.Suite, s: Scope, own: DataFrame) -> DataFrame:
@@ -181,7 +192,7 @@ def _clicks(spark: SparkSession, settings: Settings, suite: rules.Suite, s: Scop
 
 
 def _with_clicks(
-    spark: SparkSession, settings: Settings, s: Scope, own: DataFrame, landed: Landed, clicks: DataFrame, few: bool
+    spark: SparkSession, settings: Settings, s: Scope, own: DataFrame, landed: Landed, clicks: DataFrame, dealt: bool
 ) -> DataFrame:
     """The run's impressions, judged, and those of the built days (`_old`) that its clicks or the rejudged folders' may
     belong to; `clicks` beside each that stays."""
@@ -193,7 +204,7 @@ def _with_clicks(
         old = old.withColumns({OLD: F.lit(True), REASON: nothing, RAW: nothing, COPY: no})
         frame = frame.unionByName(old.select(*frame.columns))
     slices = None
-    if not few:
+    if dealt:
         there = dict.fromkeys(around, 0) | delta.row_counts(settings, "impressions", around, staged=True)
         slices = Slices.of_rows(landed["impressions"] | there)
     frame = labels.with_clicks(frame, clicks, slices, settings)

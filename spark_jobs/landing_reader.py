@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from functools import reduce
 from operator import or_
@@ -21,7 +21,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from contracts.days import Days
-from contracts.errors import InputError
+from contracts.errors import DamagedArtifact, InputError
 from contracts.tables import LANDING, Column
 
 RAW, REASON, WAIVED = "_raw", "_reason", "_waived"
@@ -30,6 +30,7 @@ _TIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})
 TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
 JSON_LINE = 100  # bytes of a line, about
 _SAMPLE = 200  # lines of a JSON file that decide which columns it has and of which type
+Stamps = dict[Path, tuple[int, int]]
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "timestamp": (str,),
@@ -79,6 +80,23 @@ def check_days(landing: Path, days: Days) -> None:
     for day in days.texts():
         for source in LANDING:
             check_file(find_file(landing, day, source), source)
+
+
+def stamps(files: Iterable[Path]) -> Stamps:
+    """Of each file its bytes and the time of its last change, ns."""
+    return {file: _stamp(file) for file in files}
+
+
+def check_unchanged(before: Stamps) -> None:
+    """Raises DamagedArtifact, which is tried again, when a file has landed again since."""
+    for file, stamp in before.items():
+        if not file.exists() or _stamp(file) != stamp:
+            raise DamagedArtifact(f"{file} landed again while it was read; run the day again")
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    told = file.stat()
+    return told.st_size, told.st_mtime_ns
 
 
 def check_file(path: Path, source: str) -> None:

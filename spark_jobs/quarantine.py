@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from contracts.tables import LANDING
 from spark_jobs.cleaning import COPY
 from spark_jobs.landing_reader import REASON, TIME_FORMAT, as_landed
 from spark_jobs.slices import SLICE, Slices
-from spark_jobs.small_frames import small_frame
 
 SCHEMA = "day string, source string, reason string, row string"
 
@@ -36,14 +33,11 @@ def written(source: str) -> Column:
     return F.to_json(F.struct(*(one.name for one in LANDING[source])), {"timestampFormat": TIME_FORMAT})
 
 
-def pictures(spark: SparkSession, ads: list[tuple[str, str, str]], unusable: Mapping[str, str]) -> DataFrame:
-    """A row per ad whose picture cannot be used. `ads`: (day, ad_id, image)."""
-    rows = [
-        (day, "images", unusable[image], json.dumps({"ad_id": ad, "image": image}))
-        for day, ad, image in ads
-        if image in unusable
-    ]
-    return small_frame(spark, rows, SCHEMA)
+def pictures(ads: DataFrame) -> DataFrame:
+    """A row per ad whose picture has a `_reason`."""
+    row = F.to_json(F.struct("ad_id", "image")).alias("row")
+    named = ads.where(F.col(REASON).isNotNull())
+    return named.select("day", F.lit("images").alias("source"), F.col(REASON).alias("reason"), row)
 
 
 def all_of(slices: Slices, *parts: DataFrame) -> DataFrame:

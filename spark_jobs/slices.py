@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from pyspark.sql import Column as SparkColumn
@@ -34,6 +34,9 @@ class Slices:
         """`rows`: day -> rows, about; from file footers or Delta's log, never by reading rows."""
         dates = sorted(date.fromisoformat(day) for day in rows)
         return cls(dates[0], (dates[-1] - dates[0]).days + 1, max(1, -(-max(rows.values()) // SLICE_ROWS)))
+
+    def one_a_day(self) -> Slices:
+        return replace(self, per_day=1)
 
     def of(self, *key: str) -> SparkColumn:
         """The slice of a row by its `day` and key; null keys are equal to one another."""

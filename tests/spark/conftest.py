@@ -35,7 +35,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
     home = tmp_path_factory.mktemp("spark-home")
     link_setup(home)
-    session = spark_session(Settings(home=home, spark_memory="1g"), "tests")
+    session = spark_session(Settings(home=home), "tests")
     # A few rows each: more time goes into compiling a query than into its rows. The end-to-end test compiles.
     for name, value in {
         "spark.sql.shuffle.partitions": "1",

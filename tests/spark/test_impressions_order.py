@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contracts.days import Days
+from contracts.errors import DamagedArtifact
 from contracts.settings import Settings
-from spark_jobs import delta, impressions, labels
+from spark_jobs import cleaning, delta, impressions, labels, pictures
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -146,22 +147,37 @@ def test_any_way_leads_to_the_same_tables(
 def test_a_large_log_is_handled_otherwise_and_leads_to_the_same_tables(
     spark: SparkSession, settings: Settings, landing: LandingFolder, tmp_path: Path
 ) -> None:
-    """Not cached; where its clicks are many, not broadcast either. With rows that are there twice, or contradict."""
+    """Not cached; where clicks, ads, repeated rows and pictures are many, not broadcast and not the driver's either."""
     five_days(landing)
     twice = [("e", at("3 10:00"), "u", "a", 0, None)] * 2 + [("e", at("3 09:00"), "u", "a", 1, None)]
-    landing.day("2026-01-03", impressions=twice, clicks=[("e", at("3 09:30"), at("3 09:31"))] * 2)
-    ways: dict[str, dict[str, int]] = {"small": {}, "few-clicks": {"FEW_ROWS": -1}, "many-clicks": {"FEW_CLICKS": -1}}
+    pictured = {"a": landing.picture(), "absent": "0" * 64}
+    catalogue = [(name, "c", "b", "s", 1.0, "shoes", 3, pictured[name]) for name in ("a", "absent", "a")]
+    clicks = [("e", at("3 09:30"), at("3 09:31"))] * 2 + [("late", at("1 10:30"), at("3 09:00"))]
+    landing.day("2026-01-03", impressions=twice, clicks=clicks, ads=catalogue)
+    many = ((impressions, "FEW_CLICKS"), (impressions, "SMALL_CATALOGUES"), (cleaning, "FEW"), (pictures, "FEW"))
     found = {}
-    for name, limits in ways.items():
+    for name, limits in {"small": (), "uncached": ((impressions, "FEW_ROWS"),), "dealt": many}.items():
         own = settings.model_copy(update={"tables": str(tmp_path / name)})
         with pytest.MonkeyPatch.context() as patch:
-            for limit, value in limits.items():
-                patch.setattr(impressions, limit, value)
+            for module, limit in limits:
+                patch.setattr(module, limit, -1)
             run(spark, own, 1, 2)
-            said = run(spark, own, 3, 5)
+            said = run(spark, own, 3)
         found[name] = (contents(spark, own), said.counts)
-    assert found["small"][1]["copies_clicks"] == found["small"][1]["copies_impressions"] == 1
-    assert found["small"] == found["few-clicks"] == found["many-clicks"]
+    counts = found["small"][1]
+    assert counts["copies_clicks"] == counts["copies_impressions"] == counts["copies_ads"] == 1
+    assert counts[f"images: {pictures.MISSING}"] == 1
+    assert found["small"] == found["uncached"] == found["dealt"]
+
+
+def test_a_folder_that_lands_again_while_it_is_read(
+    settings: Settings, landing: LandingFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    five_days(landing)
+    file = settings.landing_path / "day=2026-01-02" / "clicks.parquet"
+    monkeypatch.setattr(impressions, "_ingest", lambda *_: file.write_bytes(file.read_bytes() + b"more"))
+    with pytest.raises(DamagedArtifact, match="day=2026-01-02/clicks.parquet landed again while it was read"):
+        run(None, settings, 2)
 
 
 def test_a_click_waits_for_its_day(spark: SparkSession, settings: Settings, landing: LandingFolder) -> None:
