@@ -2,15 +2,17 @@
 
     python -m benchmarks.faults boundaries    killed between any two commits of every stage, day by day
     python -m benchmarks.faults kills         SIGKILL to Spark at 30 random moments of a run over all days
+    python -m benchmarks.faults airflow       SIGKILL to Airflow and its tasks, or to a task's Spark alone, 30 times
     python -m benchmarks.faults corrupt       50 corrupt landing folders, each mended and run again
     python -m benchmarks.faults orders        10 days in random orders
 
-Each prints what it did and ends with exit code 1 where a table differs.
+Several kinds share the undisturbed run. Each prints what it did and ends with exit code 1 where a table differs.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import shutil
 import sys
@@ -30,8 +32,6 @@ from contracts.settings import Settings, load
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-KINDS = ("boundaries", "kills", "corrupt", "orders")
-
 
 def boundaries(spark: SparkSession, root: Path, interval: Days, rng: random.Random) -> list[str]:
     settings, killed = world.home(root, "boundaries"), Counter[str]()
@@ -46,11 +46,26 @@ def boundaries(spark: SparkSession, root: Path, interval: Days, rng: random.Rand
 def kills(spark: SparkSession, root: Path, interval: Days, rng: random.Random) -> list[str]:
     settings = world.home(root, "kills")
     span = [interval.start.isoformat(), interval.end.isoformat()]
-    command = [sys.executable, "-m", "benchmarks.faults", "run", *span]
-    own = {"ADLENS_HOME": str(settings.home_path), "ADLENS_LANDING": str(settings.landing_path)}
-    killed, seconds = until_done(command, own, root / "kills.log", 30, 45.0, rng)
+    command = [sys.executable, "-m", "benchmarks.faults", "--only-run", *span]
+    killed, seconds = until_done(command, _environment(settings), root / "kills.log", 30, 45.0, rng)
     print(f"killed {killed} times; the last run took {seconds:.0f} s")
     return compare(spark, root, settings)
+
+
+def airflow(spark: SparkSession, root: Path, interval: Days, rng: random.Random) -> list[str]:
+    """A backfill of all the days, by Airflow's own command, which is given again where a task failed."""
+    settings, days = world.home(root, "airflow"), interval.texts()
+    asked = {"first_day": days[0], "last_day": days[-1], "last_stage": "groups"}
+    command = [sys.executable, "-m", "adlens", "airflow", "dags", "test", "adlens_backfill", days[0]]
+    command += ["--conf", json.dumps(asked)]
+    log = Path(tempfile.gettempdir()) / "adlens-faults-airflow.log"
+    killed, seconds = until_done(command, _environment(settings), log, 30, 90.0, rng, spark_alone=0.5)
+    print(f"killed {killed} times; the last run took {seconds:.0f} s")
+    return compare(spark, root, settings)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {"ADLENS_HOME": str(settings.home_path), "ADLENS_LANDING": str(settings.landing_path)}
 
 
 def corrupted(spark: SparkSession, root: Path, interval: Days, rng: random.Random) -> list[str]:
@@ -103,27 +118,31 @@ def compare(spark: SparkSession, root: Path, settings: Settings) -> list[str]:
     return world.different(world.contents(spark, world.home(root, "undisturbed")), world.contents(spark, settings))
 
 
+WORK = {"boundaries": boundaries, "kills": kills, "airflow": airflow, "corrupt": corrupted, "orders": orders}
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=[*KINDS, "run"])
-    parser.add_argument("span", nargs="*", help="with `run`: first day, day after the last; of the home in ADLENS_HOME")
+    parser.add_argument("kinds", nargs="*", metavar="kind", help=f"of {', '.join(WORK)}")
+    parser.add_argument("--only-run", nargs=2, metavar="DAY", help="[DAY, DAY) of the home ADLENS_HOME")
     parser.add_argument("--days", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args(argv)
+    if not asked.only_run and (not asked.kinds or set(asked.kinds) - set(WORK)):
+        parser.error(f"wanted some of {', '.join(WORK)}; got {' '.join(asked.kinds) or 'none'}")
 
     from spark_jobs.session import spark_session
 
     spark = spark_session(load(), "faults")
-    if asked.kind == "run":
-        world.run(spark, load(), Days.parse(*asked.span))
+    if asked.only_run:
+        world.run(spark, load(), Days.parse(*asked.only_run))
         return 0
     interval, rng = world.days(asked.days), random.Random(asked.seed)
-    work = {"boundaries": boundaries, "kills": kills, "corrupt": corrupted, "orders": orders}[asked.kind]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         world.landed(root, interval)
         world.sequential(spark, world.home(root, "undisturbed"), interval)
-        wrong = work(spark, root, interval, rng)
+        wrong = [f"{kind}: {one}" for kind in asked.kinds for one in WORK[kind](spark, root, interval, rng)]
     print("every table equals the undisturbed run's" if not wrong else f"different: {', '.join(wrong)}")
     return 1 if wrong else 0
 
