@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,14 +62,15 @@ def codes_of(ad_ids: Sequence[str]) -> NDArray[np.int64]:
 
 def open_table(folder: Path, codes: str, vectors: str) -> VisualTable:
     """The table in two .npy files of a folder, mapped and not read. Raises MissingArtifact or DamagedArtifact."""
-    return VisualTable(_mapped(folder / codes), _mapped(folder / vectors))  # type: ignore[arg-type]
+    return VisualTable(_mapped(folder / codes), _mapped(folder / vectors))
 
 
-def _mapped(path: Path) -> NDArray[np.generic]:
+def _mapped(path: Path) -> NDArray[Any]:
+    """What it holds is VisualTable's to check."""
     if not path.is_file():
         raise MissingArtifact(f"{path} is not there; the lookup-table stage writes it")
     try:
-        array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise DamagedArtifact(f"{path} is no array file: {error}") from None
     return array
