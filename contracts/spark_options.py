@@ -40,8 +40,8 @@ _SMALL_MACHINE = {
     "spark.sql.files.openCostInBytes": "16m",
     # Where a large run adapts its plans (spark_jobs/slices.py): what a task of these bytes sorts fits in its memory.
     "spark.sql.adaptive.advisoryPartitionSizeInBytes": "12m",
-    # A sort or a hash table takes its memory by pages. Of this heap they would be 64 MB, cleared each time: hundreds of MB
-    # for a query over a few rows.
+    # A sort or a hash table takes its memory by pages. Of this heap they would be 64 MB, cleared each time: hundreds of
+    # MB for a query over a few rows.
     "spark.buffer.pageSize": "2m",
     "spark.databricks.delta.snapshotPartitions": "2",
 }
