@@ -32,18 +32,18 @@ def until_done(
                 child = subprocess.Popen(
                     command, env=os.environ | environment, start_new_session=True, stdout=out, stderr=subprocess.STDOUT
                 )
-            last = killed >= kills
-            with suppress(subprocess.TimeoutExpired):
-                code = child.wait(None if last else rng.uniform(1.0, longest))
-                if last and code:
-                    raise RuntimeError(f"{' '.join(command)} ended with {code}; see {log}")
-                if last:
+                if killed >= kills:
+                    if code := child.wait():
+                        raise RuntimeError(f"{' '.join(command)} ended with {code}; see {log}")
                     return killed, time.monotonic() - began
+            try:
+                child.wait(rng.uniform(1.0, longest))
                 child = None
-                continue
-            whole = rng.random() >= spark_alone
-            killed += 1 if whole else _kill_java(child.pid)
-            if whole:
+            except subprocess.TimeoutExpired:
+                if rng.random() < spark_alone:
+                    killed += _kill_java(child.pid)
+                    continue
+                killed += 1
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
                 child = None
