@@ -36,7 +36,7 @@ class CategoryBlock(BasicBlock):
 
 
 def _attention(recipe: Recipe, planes: int, categories: int) -> nn.Module:
-    if recipe.visual != "cscnn":
+    if not recipe.category_prior:
         return NoAttention()
     return CategoryAttention(planes, categories, recipe.prior_channels, recipe.prior_size, recipe.reduction)
 
@@ -50,13 +50,8 @@ class CSCNN(nn.Module):
     def __init__(self, recipe: Recipe, categories: int):
         super().__init__()
         self.recipe, width = recipe, recipe.width
-        if recipe.stem == "imagenet":
-            self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-            self.pool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
-        else:
-            stride = 2 if recipe.stem == "small_stride2" else 1
-            self.conv1 = nn.Conv2d(3, width, 3, stride=stride, padding=1, bias=False)
-            self.pool = nn.Identity()
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         self.bn1 = nn.BatchNorm2d(width)
         inplanes = width
         for stage, blocks in enumerate(BLOCKS):

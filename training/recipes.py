@@ -21,11 +21,18 @@ class Recipe(BaseModel):
     feature_set: str = "daily"
 
     # The picture's side.
-    visual: Literal["none", "cnn", "cscnn"] = Field(default="cscnn", description="cnn: no category")
+    backbone: Literal["none", "resnet18", "cnn_f", "inception_v1"] = Field(
+        default="resnet18", description="none: no picture"
+    )
+    attention: Literal["none", "se", "cbam_channel", "cbam"] = Field(default="cbam", description="CSCNN's Table 5")
+    category_prior: bool = Field(default=True, description="the attention is told the category: CSCNN")
+    attention_layers: int | None = Field(default=None, ge=0, description="L': the last so many; None is all of them")
+    cnn_start: Path | None = Field(default=None, description="safetensors in torchvision's names to start the CNN from")
+    cnn_start_digest: str = Field(default="", description="SHA-256 of that file; required with it")
+    cnn_fixed: bool = Field(default=False, description="the CNN is not trained; each picture goes through it once")
     image_size: int = Field(default=224, gt=0, description="pixels a side")
-    visual_dimension: int = Field(default=150, gt=0, description="d_v; ignored where visual is none")
-    width: int = Field(default=64, gt=0, description="channels of ResNet18's first stage; 64 is the paper's")
-    stem: Literal["imagenet", "small", "small_stride2"] = Field(default="imagenet", description="small: 3x3, no pool")
+    visual_dimension: int = Field(default=150, gt=0, description="d_v; ignored where backbone is none")
+    width: int = Field(default=64, gt=0, description="channels of the first stage; 64 is the papers' own")
     prior_channels: int = Field(default=20, gt=0, description="C', CSCNN 3.3.4")
     prior_size: int = Field(default=6, gt=0, description="H' = W', CSCNN 3.3.4")
     reduction: int = Field(default=4, gt=0, description="of the channel attention's MLP")
@@ -55,7 +62,7 @@ class Recipe(BaseModel):
 
     @property
     def d_v(self) -> int:
-        return 0 if self.visual == "none" else self.visual_dimension
+        return 0 if self.backbone == "none" else self.visual_dimension
 
 
 def production() -> Recipe:
@@ -75,12 +82,17 @@ def daily() -> Recipe:
 
 def daily_dcn() -> Recipe:
     """`daily` without pictures: what the picture's gain is measured against."""
-    return daily().model_copy(update={"name": "daily_dcn", "visual": "none"})
+    return daily().model_copy(update={"name": "daily_dcn", "backbone": "none"})
 
 
 def daily_cnn() -> Recipe:
-    """`daily` with a CNN that is not told the category."""
-    return daily().model_copy(update={"name": "daily_cnn", "visual": "cnn"})
+    """`daily` with a plain CNN."""
+    return daily().model_copy(update={"name": "daily_cnn", "attention": "none", "category_prior": False})
+
+
+def daily_cbam() -> Recipe:
+    """`daily` with attention that is not told the category."""
+    return daily().model_copy(update={"name": "daily_cbam", "category_prior": False})
 
 
 def tiny() -> Recipe:
@@ -95,7 +107,7 @@ def tiny() -> Recipe:
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    recipe.__name__: recipe for recipe in (production, daily, daily_dcn, daily_cnn, tiny)
+    recipe.__name__: recipe for recipe in (production, daily, daily_dcn, daily_cnn, daily_cbam, tiny)
 }
 
 

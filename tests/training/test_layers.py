@@ -131,7 +131,7 @@ def test_weights_are_named_as_the_bundle_says() -> None:
 
 def test_full_width_network_is_torchvisions_resnet18() -> None:
     torch.manual_seed(0)
-    ours = CSCNN(production().model_copy(update={"visual": "cnn", "precision": "float32"}), 4).eval()
+    ours = CSCNN(production().model_copy(update={"category_prior": False, "precision": "float32"}), 4).eval()
     theirs = resnet18(weights=None).eval()
     weights = {k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.")}
     missing, unexpected = ours.load_state_dict(weights, strict=False)
@@ -168,8 +168,8 @@ def test_a_category_changes_the_vector_only_where_it_is_asked_for() -> None:
     torch.manual_seed(1)
     pictures, categories = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8), torch.tensor([2, 3])
     pictures[1] = pictures[0]
-    for visual, differs in (("cscnn", True), ("cnn", False)):
-        net = CSCNN(tiny().model_copy(update={"visual": visual}), 5).eval()
+    for prior, differs in ((True, True), (False, False)):
+        net = CSCNN(tiny().model_copy(update={"category_prior": prior}), 5).eval()
         with torch.inference_mode():
             one, two = net(pictures, categories)
         assert (not torch.allclose(one, two, atol=1e-7)) is differs
