@@ -5,6 +5,8 @@ Shapes: B pictures, S pixels a side, V = d_v.
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +16,8 @@ from training.backbones.resnet18 import ResNet18
 from training.layers.placing import Attentions
 from training.recipes import Recipe
 
-GREY = 128  # of the reserved picture; normalises to almost zero
+GREY = 128  # the reserved picture
+MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # torchvision's, of 8-bit colours
 
 
 def _backbone(recipe: Recipe, categories: int) -> ResNet18 | CNNF | InceptionV1:
@@ -39,17 +42,27 @@ class CSCNN(nn.Module):
         super().__init__()
         self.backbone = _backbone(recipe, categories)
         self.head = nn.Linear(self.backbone.features, recipe.visual_dimension)
-        self.low_precision = recipe.precision == "bfloat16"
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
+        self.low_precision, self.fixed = recipe.precision == "bfloat16", recipe.cnn_fixed
         for name, module in self.backbone.named_modules():
             if isinstance(module, nn.Conv2d) and "attention" not in name:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         with torch.no_grad():  # x_v starts as small as the embeddings beside it: noise ten times larger drowns them
             self.head.weight.mul_(0.1)
             self.head.bias.zero_()
+        self.backbone.requires_grad_(not self.fixed)
+
+    def train(self, mode: bool = True) -> Self:
+        """A fixed backbone stays as it serves: BatchNorm's own statistics, no dropout."""
+        super().train(mode)
+        self.backbone.train(mode and not self.fixed)
+        return self
 
     def pooled(self, pictures_B3SS: Tensor, category_B: Tensor) -> Tensor:
         """The backbone's features, float32 [B, features]."""
-        x = (pictures_B3SS.contiguous(memory_format=torch.channels_last).float() - GREY) / 64.0
+        x = pictures_B3SS.contiguous(memory_format=torch.channels_last).float()
+        x = (x - self.mean) / self.deviation
         with torch.autocast(pictures_B3SS.device.type, torch.bfloat16, enabled=self.low_precision):
             return self.backbone(x, category_B).float()
 

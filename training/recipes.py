@@ -46,6 +46,8 @@ class Recipe(BaseModel):
 
     # The loop.
     epochs: int = Field(default=1, gt=0)
+    held_out_days: int = Field(default=0, ge=0, description="last days of the window, for the early stop alone")
+    patience: int = Field(default=1, gt=0, description="epochs without a gain on them before training ends")
     pictures_per_batch: int = Field(default=64, gt=0)
     impressions_per_picture: int = Field(default=25, gt=0, description="of one ad in a batch; CSCNN groups at most 25")
     buffer_impressions: int = Field(default=100_000, gt=0, description="size of the shuffle buffer")
@@ -54,10 +56,13 @@ class Recipe(BaseModel):
     cnn_rate: float = Field(default=1e-3, gt=0, description="Adam, convolutions and head")
     prior_rate: float = Field(default=1e-2, gt=0, description="Adam, A_c and A_s: each category sees few pictures")
     rate_end: float = Field(default=1.0, gt=0, le=1, description="Adam's rates fall to this share over a pass")
+    warm_up: float = Field(default=0.0, ge=0, lt=1, description="share of the training over which Adam's rates rise")
+    clip_norm: float | None = Field(default=None, gt=0, description="largest norm of the dense gradients together")
     unknown_ad_share: float = Field(default=0.0, ge=0, lt=1, description="training rows whose ad_id is hidden")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the CNN; never of DCN")
     bn_batches: int = Field(default=100, ge=0, description="batches whose mean replaces BatchNorm's running ones")
     number_sample: int = Field(default=100_000, gt=0, description="numbers a feature's quantile bins are fitted on")
+    checkpoint_minutes: float = Field(default=10.0, ge=0, description="between checkpoints")
     threads: int = Field(default=2, gt=0)
 
     @property

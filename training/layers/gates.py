@@ -60,7 +60,9 @@ class _SpatialPools(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_map: Tensor, d_max: Tensor, d_mean: Tensor) -> Tensor:
-        return (d_map + d_mean / d_map.shape[1]).scatter_add_(1, ctx.at, d_max)
+        whole = (d_map + d_mean / d_map.shape[1]).contiguous(memory_format=torch.channels_last)
+        _pixels(whole).scatter_add_(2, ctx.at.flatten(2).mT, d_max.flatten(2).mT)  # on a view: ten times faster
+        return whole
 
 
 class _Gate(Function):
