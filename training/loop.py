@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from contracts.errors import AdLensError
 from contracts.features import Feature
 from contracts.rows import UNKNOWN, RowMap
+from training import losses as objective
 from training import metrics
 from training.model import CTRModel, category_rows, tensors
 from training.optim import RowwiseAdagrad
@@ -31,7 +31,10 @@ HOLD = 0.2  # share of a pass before Adam's rates fall
 
 @dataclass(frozen=True)
 class Trained:
-    """`log_loss` and `auc`: of the last batches, each scored before the step that learnt from it."""
+    """`log_loss` and `auc`: of the last batches, each scored before the step that learnt from it.
+
+    `log_loss` is NaN with a pair-wise loss; `first_log_loss` is the mean loss of the first steps, whichever it is.
+    """
 
     log_loss: float
     auc: float
@@ -94,7 +97,11 @@ class Loop:
         """One update. Raises AdLensError when the loss is not finite: nothing is published from such a run."""
         labels = torch.from_numpy(batch.impressions.label)
         logits = self.logits(batch)
-        loss = F.binary_cross_entropy_with_logits(logits, labels)
+        if self.recipe.loss == "pairwise":
+            _, user_of = np.unique(batch.impressions.user_id, return_inverse=True)
+            loss = objective.pairwise(logits, labels, torch.from_numpy(user_of))
+        else:
+            loss = objective.pointwise(logits, labels)
         value = float(loss.detach())
         if not np.isfinite(value):
             raise AdLensError(f"the loss became {value}; lower the recipe's rates or look at the features' numbers")
@@ -133,7 +140,8 @@ class Loop:
         self.settle_statistics()
         labels, scores = (np.concatenate(part) for part in zip(*self.scored, strict=True))
         return Trained(
-            log_loss=metrics.log_loss(labels, scores),
+            # Scores of a pair-wise loss are no probabilities.
+            log_loss=metrics.log_loss(labels, scores) if self.recipe.loss == "pointwise" else float("nan"),
             auc=metrics.auc(labels, scores),
             first_log_loss=float(np.mean(losses[: max(1, steps // 20)])),
             steps=steps,

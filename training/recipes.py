@@ -45,6 +45,9 @@ class Recipe(BaseModel):
     )
 
     # The loop.
+    loss: Literal["pointwise", "pairwise"] = Field(
+        default="pointwise", description="pairwise: CSCNN's Appendix A; its scores rank and are no click rates"
+    )
     epochs: int = Field(default=1, gt=0)
     pictures_per_batch: int = Field(default=64, gt=0)
     impressions_per_picture: int = Field(default=25, gt=0, description="of one ad in a batch; CSCNN groups at most 25")
