@@ -45,6 +45,9 @@ class Recipe(BaseModel):
     )
 
     # The loop.
+    loss: Literal["pointwise", "pairwise"] = Field(
+        default="pointwise", description="pairwise: CSCNN's Appendix A; its scores rank and are no click rates"
+    )
     epochs: int = Field(default=1, gt=0)
     held_out_days: int = Field(default=0, ge=0, description="last days of the window, for the early stop alone")
     patience: int = Field(default=1, gt=0, description="epochs without a gain on them before training ends")
