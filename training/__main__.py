@@ -14,6 +14,11 @@ from contracts.settings import load
 
 
 def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:2] == ["train", "compare"] or argv[:1] == ["compare"]:
+        from training.compare.command import main as compare  # imports torch: not for --help
+
+        return compare(argv[argv.index("compare") + 1 :])
     parser = argparse.ArgumentParser(prog="training", description="Stage 5: trains a day's model from the ad groups.")
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train run D on the days before D; D itself is never read")

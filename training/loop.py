@@ -27,6 +27,7 @@ from training.fixed import FixedFeatures
 from training.model import CTRModel
 from training.pictures import Pictures
 from training.prefetch import Prefetch, ready
+from training.profiler import traced
 from training.recipes import Recipe
 from training.shuffle import Piece
 from training.step import Step
@@ -52,9 +53,10 @@ class Loop:
     def __init__(
         self, recipe: Recipe, net: CTRModel, reader: Reader, pictures: Pictures, folder: Path,
         world: World | None = None, held_out: Reader | None = None, curve: Curve | None = None,
+        profile: Path | None = None,
     ):  # fmt: skip
         """`folder`: of the checkpoints, and of the batch that a loss was not finite of. `net` is on the world's device.
-        `held_out`: what an early stop looks at. `curve` is told figures now and then."""
+        `held_out`: what an early stop looks at. `curve` is told figures now and then; `profile`: a trace's file."""
         self.world = world or World(torch.device("cpu"))
         self.recipe, self.net, self.reader, self.pictures, self.folder = recipe, net, reader, pictures, folder
         fixed = FixedFeatures(net.cnn, pictures.load) if net.cnn is not None and recipe.cnn_fixed else None
@@ -63,7 +65,7 @@ class Loop:
         self.held_out, self.early = held_out, EarlyStop(folder, recipe.patience)
         self.watch = Watch(reader.impressions * recipe.epochs, self.world.first, curve)
         self.seen: deque[tuple[list[str | None], Tensor]] = deque(maxlen=max(1, recipe.bn_batches))
-        self.stopped = False
+        self.profile, self.stopped, self.counts = profile, False, True
 
     def run(self) -> Trained:
         """Raises Interrupted after SIGTERM, AdLensError where the loss is not finite or nothing was read."""
@@ -88,9 +90,10 @@ class Loop:
 
     def _pass(self, epoch: int, start: Position | None) -> None:
         saved = time.monotonic()
-        with self._batches(self.reader, epoch, start) as batches:
+        with self._batches(self.reader, epoch, start) as batches, traced(self.profile) as tick:
             for batch, rows in self._together(batches):
                 self._update(batch, rows)
+                tick()
                 late = time.monotonic() - saved > self.recipe.checkpoint_minutes * 60
                 save, stop = self.world.total(late and self.world.first, self.stopped)
                 if save or stop:
@@ -148,8 +151,8 @@ class Loop:
         file = self.folder / f"not-finite-{self.world.rank}.safetensors"
         safetensors.torch.save_file(batch.tensors(), file)
         return (
-            f"the loss became {loss} at step {self.watch.counters.steps + 1}; nothing was learnt from that batch, which "
-            f"is kept in {file}. Lower the recipe's rates, set clip_norm, or look at the features' numbers"
+            f"the loss became {loss} at step {self.watch.counters.steps + 1}; nothing was learnt from that batch, "
+            f"which is kept in {file}. Lower the recipe's rates, set clip_norm, or look at the features' numbers"
         )
 
     def _pictures(self) -> Pictures | None:
@@ -166,7 +169,8 @@ class Loop:
             "position": list(position), "counters": counters, "images": [images for images, _ in self.seen],
             "best": self.early.best if self.early.best < float("inf") else None, "since": self.early.since,
         }  # fmt: skip
-        self.checkpoints.save(self.watch.counters.steps, self.net, self.step.optimisers, Kept({**tensors, **seen}, facts))
+        kept = Kept({**tensors, **seen}, facts)
+        self.checkpoints.save(self.watch.counters.steps, self.net, self.step.optimisers, kept)
 
     def _resume(self) -> Position | None:
         kept = self.checkpoints.restore(self.net, self.step.optimisers)
