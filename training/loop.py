@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from contracts.errors import AdLensError
 from contracts.features import Feature
-from contracts.rows import UNKNOWN, RowMap
+from contracts.rows import RowMap
 from training import metrics
-from training.model import CTRModel, category_rows, tensors
+from training.batch import Batch
+from training.model import CTRModel
 from training.optim import RowwiseAdagrad
 from training.pictures import Pictures
-from training.reader import Batch
 from training.recipes import Recipe
 
 LAST = 50  # batches that the reported log loss and AUC are taken over
@@ -73,26 +73,17 @@ class Loop:
         self.recipe, self.features, self.maps, self.net, self.pictures = recipe, features, maps, net, pictures
         self.optimisers = optimisers(recipe, net)
         self.rates = [group["lr"] for group in self.optimisers[1].param_groups]
-        self.random = np.random.default_rng(seed)
         self.seen: deque[tuple[Tensor, Tensor]] = deque(maxlen=max(1, recipe.bn_batches))
         self.scored: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=LAST)
 
     def logits(self, batch: Batch) -> Tensor:
-        rows = tensors(self.features, self.maps, batch)
-        if self.net.training and self.recipe.unknown_ad_share:
-            # An ad's first days: its id has no row yet, so the other features and the picture must carry it.
-            hidden = torch.from_numpy(self.random.random(len(batch.impressions)) < self.recipe.unknown_ad_share)
-            rows["ad_id"] = rows["ad_id"].masked_fill(hidden, UNKNOWN)
-        if self.net.cnn is None:
-            return self.net.dcn(rows, None)
-        pictures = self.pictures.load(batch.ads.image)
-        category_B = category_rows(self.maps, batch.ads.category)
-        self.seen.append((pictures, category_B))
-        return self.net(rows, torch.from_numpy(batch.ad_of), pictures, category_B)
+        if batch.pictures_B3SS is not None:
+            self.seen.append((batch.pictures_B3SS, batch.category_B))
+        return self.net(batch)
 
     def step(self, batch: Batch) -> float:
         """One update. Raises AdLensError when the loss is not finite: nothing is published from such a run."""
-        labels = torch.from_numpy(batch.impressions.label)
+        labels = batch.label_N
         logits = self.logits(batch)
         loss = F.binary_cross_entropy_with_logits(logits, labels)
         value = float(loss.detach())
@@ -103,7 +94,7 @@ class Loop:
         loss.backward()
         for optimiser in self.optimisers:
             optimiser.step()
-        self.scored.append((batch.impressions.label, torch.sigmoid(logits.detach()).numpy()))
+        self.scored.append((labels.numpy(), torch.sigmoid(logits.detach()).numpy()))
         return value
 
     def slow_down(self, done: float) -> None:
@@ -123,11 +114,11 @@ class Loop:
                 for batch in epoch(number):
                     self.slow_down(impressions / max(1, total * self.recipe.epochs))
                     losses.append(self.step(batch))
-                    steps, impressions = steps + 1, impressions + len(batch.impressions)
-                    pictures += len(batch.ads.image)
+                    steps, impressions = steps + 1, impressions + len(batch)
+                    pictures += len(batch.images)
                     rate = impressions / (time.monotonic() - started)
                     text = f"train loss {np.mean(losses[-LAST:]):.4f} {rate:,.0f} impressions/s"
-                    progress.update(task, advance=len(batch.impressions), description=text)
+                    progress.update(task, advance=len(batch), description=text)
         if not steps:
             raise AdLensError("no batch was read: the window's groups are empty")
         self.settle_statistics()

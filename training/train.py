@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,17 +13,20 @@ import torch
 import contracts
 import training
 from contracts import artifacts, paths, report
-from contracts.features import Feature, feature_set
+from contracts.features import feature_set
 from contracts.settings import Settings
 from training import model, reader
+from training.batch import Batch
 from training.loop import Loop, Trained, seed_everything
 from training.parent import parent_of
 from training.pictures import Pictures
+from training.prefetch import ready
 from training.recipes import Recipe, recipe
 from training.rows_fit import fit
+from training.stream import TABLES, Reader
 from training.tracking import Run
 
-STAGE, KIND, GROUPS = "5-train", "model", "ad_groups"
+STAGE, KIND = "5-train", "model"
 ParentFinder = Callable[[date, Settings], Path | None]
 
 
@@ -42,11 +45,11 @@ def train_day(day: date, settings: Settings, chosen: Recipe | None = None, find:
     """
     started = time.monotonic()
     chosen = chosen or recipe(settings.recipe)
-    table = reader.open_table(paths.table(settings, GROUPS))
+    table = reader.open_table(paths.table(settings, TABLES[chosen.grouping]))
     days = reader.training_interval(table, day, settings.window_days, settings.min_training_days)
     parent = find(day, settings) if chosen.d_v else None
     inputs = {
-        GROUPS: reader.fingerprint(table, days),
+        TABLES[chosen.grouping]: reader.fingerprint(table, days),
         "config": artifacts.digest(chosen.model_dump(mode="json")),
         "code": code_version(),
         "parent": artifacts.file_digest(parent) if parent else "none",
@@ -67,8 +70,8 @@ def _train(
     inputs: dict[str, str], where: Path, started: float,
 ) -> Path:  # fmt: skip
     features = list(feature_set(chosen.feature_set))
-    stream = (part for text in days for part in reader.chunks(table, text, features))
-    maps = fit(features, stream, chosen.number_sample, settings.seed)
+    parts = (part for text in days for part in reader.chunks(table, text, features))
+    maps = fit(features, parts, chosen.number_sample, settings.seed)
     seed_everything(settings.seed, chosen.threads)
     net = model.CTRModel(chosen, features, maps)
     refused = model.warm_start(net, maps, model.load_model(parent.parent)) if parent else "there is none"
@@ -79,28 +82,32 @@ def _train(
 
     run = Run(settings, f"{chosen.name} {day}", {"day": day.isoformat(), "recipe": chosen.name})
     try:
-        pictures = Pictures(settings, chosen.image_size)
-        trained = Loop(chosen, features, maps, net, pictures, settings.seed).run(
-            lambda epoch: reader.epoch(
-                table, days, settings.seed + epoch, chosen.buffer_impressions, chosen.pictures_per_batch,
-                chosen.impressions_per_picture, features,
-            ),
-            _count(table, days, features),
-        )  # fmt: skip
+        pictures = Pictures(settings, chosen.image_size, chosen.unreadable_bound)
+        stream, waited = Reader(table, days, chosen, maps, settings.seed), []
+
+        def epoch(number: int) -> Iterator[Batch]:
+            seen = pictures if chosen.d_v else None
+            with ready(stream.pieces(number), seen, chosen.prefetch, chosen.prefetch_threads) as batches:
+                yield from batches
+                waited.append(batches.waited)
+
+        trained = Loop(chosen, features, maps, net, pictures, settings.seed).run(epoch, stream.impressions)
+        pictures.check()
         if pictures.unreadable:
             remarks.append(f"{len(pictures.unreadable)} pictures missing or unreadable: the grey one stood in")
+        figures = _figures(trained) | {"train_waited_seconds": sum(waited)}
         model.save(where, chosen, features, maps, net, settings.time_zone)
         manifest = artifacts.Manifest(
             kind=KIND, day=day.isoformat(), key=artifacts.digest(inputs), inputs=inputs,
-            interval=(days[0], (date.fromisoformat(days[-1]) + timedelta(days=1)).isoformat()),
-            versions={GROUPS: table.version()},
+            interval=(stream.days[0], (date.fromisoformat(stream.days[-1]) + timedelta(days=1)).isoformat()),
+            versions={TABLES[chosen.grouping]: stream.version},
             parent=str(warm) if warm else None,
             rows={"days": len(days), "impressions": trained.impressions // chosen.epochs,
                   "pictures": trained.pictures, "unreadable_pictures": len(pictures.unreadable), **_sizes(net)},
-            figures={"mlflow_run_id": run.id, "recipe": chosen.name, **_figures(trained)},
+            figures={"mlflow_run_id": run.id, "recipe": chosen.name, **figures},
         )  # fmt: skip
         parameters = {**chosen.model_dump(mode="json"), "day": day, "parent": warm, "seed": settings.seed}
-        run.log(parameters, _figures(trained))
+        run.log(parameters, figures)
         for name in sorted(path.name for path in where.iterdir()):
             run.add(where / name)
         address = artifacts.finish(where, manifest)
@@ -111,10 +118,6 @@ def _train(
         raise
     _report(settings, day, started, artifacts.read(address), remarks)
     return address
-
-
-def _count(table: reader.DeltaTable, days: list[str], features: list[Feature]) -> int:
-    return sum(len(part) for text in days for part in reader.chunks(table, text, features))
 
 
 def _sizes(net: model.CTRModel) -> dict[str, int]:
