@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.errors import SettingsError
 
+Grouping = Literal["ad", "user", "none"]
+
 
 class Recipe(BaseModel):
     """One model and how it is trained."""
@@ -42,6 +44,17 @@ class Recipe(BaseModel):
     cross_layers: int = Field(default=3, ge=0)
     cross_input: Literal["all", "non_visual"] = Field(
         default="non_visual", description="z_0 of Eq 5; non_visual: x_nv, as printed; all: [x_v, x_nv]"
+    )
+
+    # The reader.
+    grouping: Grouping = Field(
+        default="ad", description="kept together in a batch: an ad's impressions, a user's, or none, nothing shared"
+    )
+    loader_workers: int = Field(default=0, ge=0, description="processes that read; 0: a thread of this one")
+    prefetch: int = Field(default=2, gt=0, description="batches made ahead")
+    prefetch_threads: int = Field(default=2, gt=0, description="threads that load pictures and make batches")
+    unreadable_bound: float = Field(
+        default=0.2, ge=0, le=1, description="a larger share of missing or unreadable pictures stops training"
     )
 
     # The loop.

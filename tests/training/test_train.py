@@ -13,7 +13,6 @@ import pytest
 import safetensors.numpy
 import torch
 from deltalake import DeltaTable, write_deltalake
-from PIL import Image
 from pydantic import ValidationError
 
 from contracts import artifacts, paths
@@ -24,12 +23,13 @@ from contracts.report import read_all
 from contracts.settings import Settings
 from training import model, reader
 from training.__main__ import main
-from training.cscnn import GREY
 from training.evaluate import score_day
 from training.loop import Loop
 from training.parent import parent_of
 from training.pictures import Pictures
+from training.prefetch import ready
 from training.recipes import RECIPES, Recipe, recipe, tiny
+from training.stream import Reader
 from training.train import train_day
 
 Made = Callable[..., Settings]
@@ -160,20 +160,9 @@ def test_nan_stops_the_run(make: Made) -> None:
     with torch.no_grad():
         net.dcn.out.bias.fill_(float("nan"))
     with pytest.raises(AdLensError, match="the loss became nan"):
-        loop.step(next(reader.day_batches(table, "2026-01-01")))
-
-
-def test_missing_and_broken_pictures_are_grey_and_a_late_one_is_seen(make: Made) -> None:
-    settings = make(days=1)
-    store = Pictures(settings, 8)
-    (paths.images(settings) / "bad.jpg").write_bytes(b"<html>404</html>")
-    got = store.load([None, "absent", "bad"])
-    assert got.shape == (3, 3, 8, 8) and (got == GREY).all() and store.unreadable == {"absent", "bad"}
-    Image.new("RGB", (20, 10), (255, 0, 0)).save(paths.images(settings) / "absent.jpg")
-    late = Pictures(settings, 8)
-    assert late.load(["absent"])[0, 0].float().mean() > 240
-    (paths.images(settings) / "absent.jpg").unlink()
-    assert torch.equal(Pictures(settings, 8).load(["absent"]), late.load(["absent"]))  # from the cache
+        pictures = Pictures(settings, 16)
+        with ready(Reader(table, ["2026-01-01"], chosen, maps, 1).pieces(0), pictures, depth=1, threads=1) as batches:
+            loop.step(next(batches))
 
 
 def test_recipes_refuse_unknown_keys_and_names() -> None:
