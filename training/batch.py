@@ -117,6 +117,16 @@ class Batch:
                 changed[name] = {feature: change(rows) for feature, rows in value.items()}
         return replace(self, **changed)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, as a file holds them."""
+        named: dict[str, Tensor] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                named[name] = value
+            elif isinstance(value, dict):
+                named |= {f"{name}.{feature}": rows for feature, rows in value.items()}
+        return {name: value.contiguous() for name, value in named.items()}
+
     def to(self, device: torch.device) -> Batch:
         """On the device; the copies overlap with its work where the batch is in pinned memory."""
         return self.mapped(lambda tensor: tensor.to(device, non_blocking=True))

@@ -41,13 +41,19 @@ class CTRModel(nn.Module):
         self.dcn = DCN(features, maps, recipe.d_v, recipe.deep, recipe.cross_layers, recipe.cross_input)
         self.cnn = CSCNN(recipe, maps["category_id"].rows) if recipe.d_v else None
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Logits [N]. Raises ValueError for a batch whose pictures were not loaded, where there is a CNN."""
+    def forward(self, batch: Batch, features_BF: Tensor | None = None) -> Tensor:
+        """Logits [N]. `features_BF`: of the batch's pictures, where the backbone has seen them before.
+
+        Raises ValueError for a batch whose pictures were not loaded, where there is a CNN that needs them.
+        """
         if self.cnn is None:
             return self.dcn(batch.context, None, batch.shared)
-        if batch.pictures_B3SS is None:
+        if features_BF is not None:
+            x_v_BV = self.cnn.head(features_BF)
+        elif batch.pictures_B3SS is not None:
+            x_v_BV = self.cnn(batch.pictures_B3SS, batch.category_B)
+        else:
             raise ValueError("the batch has no pixels; training.prefetch loads them")
-        x_v_BV = self.cnn(batch.pictures_B3SS, batch.category_B)
         return self.dcn(batch.context, x_v_BV[batch.picture_of_N], batch.shared)
 
 

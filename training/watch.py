@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from training import metrics
 
 FIRST, LAST = 10, 50  # batches whose mean the first and the last figures are
-POINTS = 100  # of a curve
+POINTS = 50  # of a curve
 Curve = Callable[[int, dict[str, float]], None]
 
 
