@@ -3,7 +3,7 @@
     python -m benchmarks.vocabulary [--ids 1600] [--repetitions 300] [--rows 10000 100000 1000000 10000000]
 
 All tables exist at once and take turns, so that what else the machine does falls on all alike; medians. Each turn every
-table gets the same batch (the same ids repeat as often, one in two a repetition), spread over the whole table anew:
+table gets the same batch (the same ids repeat as often, four in ten distinct), spread over the whole table anew:
 the worst case for caches, where a log's popular rows would stay in them. 1,600 ids are a batch of `production`.
 """
 

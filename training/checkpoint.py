@@ -72,8 +72,8 @@ class Checkpoints:
             latest = json.loads((self.folder / LATEST).read_bytes())
             if latest["processes"] != self.world.size:
                 raise SettingsError(
-                    f"{self.folder} was left by {latest['processes']} processes and cannot go on with {self.world.size}: "
-                    "start as many, or delete it to begin again"
+                    f"{self.folder} was left by {latest['processes']} processes and cannot go on with "
+                    f"{self.world.size}: start as many, or delete it to begin again"
                 )
             where = self.folder / f"step-{latest['step']}"
             own, first = where / f"{self.world.rank}.safetensors", where / "0.safetensors"

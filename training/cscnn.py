@@ -42,8 +42,6 @@ class CSCNN(nn.Module):
         super().__init__()
         self.backbone = _backbone(recipe, categories)
         self.head = nn.Linear(self.backbone.features, recipe.visual_dimension)
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
         self.low_precision, self.fixed = recipe.precision == "bfloat16", recipe.cnn_fixed
         for name, module in self.backbone.named_modules():
             if isinstance(module, nn.Conv2d) and "attention" not in name:
@@ -62,7 +60,8 @@ class CSCNN(nn.Module):
     def pooled(self, pictures_B3SS: Tensor, category_B: Tensor) -> Tensor:
         """The backbone's features, float32 [B, features]."""
         x = pictures_B3SS.contiguous(memory_format=torch.channels_last).float()
-        x = (x - self.mean) / self.deviation
+        mean, deviation = (x.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
+        x = (x - mean) / deviation
         with torch.autocast(pictures_B3SS.device.type, torch.bfloat16, enabled=self.low_precision):
             return self.backbone(x, category_B).float()
 

@@ -54,7 +54,7 @@ class World:
 
 
 def enter(device: str) -> World:
-    """The world that torchrun made, or a world of one. Raises PrerequisiteError where a GPU was asked for and is not."""
+    """The world that torchrun made, or a world of one. Raises PrerequisiteError for a GPU that is not there."""
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     if device == "cuda" and torch.cuda.device_count() <= local:
         raise PrerequisiteError(

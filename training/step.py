@@ -22,18 +22,15 @@ HOLD = 0.2  # share of the training before Adam's rates fall
 def optimisers(recipe: Recipe, net: CTRModel) -> dict[str, torch.optim.Optimizer]:
     """Embeddings row-wise; DCN's layers, CNN, and the category priors by Adam at their own rates."""
     dense = [p for name, p in net.dcn.named_parameters() if not name.startswith("embedding.")]
-    groups = [{"params": dense, "lr": recipe.dense_rate}]
+    groups: list[tuple[list[nn.Parameter], float]] = [(dense, recipe.dense_rate)]
     if net.cnn is not None:
         priors = net.cnn.prior_parameters()
         inside = {id(p) for p in priors}
         rest = [p for p in net.cnn.parameters() if id(p) not in inside]
-        groups.append({"params": rest, "lr": recipe.cnn_rate})
-        groups.append({"params": priors, "lr": recipe.prior_rate})
-    for group in groups:
-        group["params"] = [p for p in group["params"] if p.requires_grad]  # type: ignore[union-attr]
-    groups = [group for group in groups if group["params"]]
-    embeddings = RowwiseAdagrad(net.dcn.embedding.parameters(), recipe.embedding_rate)
-    return {"embeddings": embeddings, "dense": torch.optim.Adam(groups, fused=True)}
+        groups += [(rest, recipe.cnn_rate), (priors, recipe.prior_rate)]
+    learning = [{"params": [p for p in group if p.requires_grad], "lr": rate} for group, rate in groups]
+    adam = torch.optim.Adam([group for group in learning if group["params"]], fused=True)
+    return {"embeddings": RowwiseAdagrad(net.dcn.embedding.parameters(), recipe.embedding_rate), "dense": adam}
 
 
 class Step:

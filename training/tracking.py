@@ -14,7 +14,7 @@ EXPERIMENT, ARTIFACT_PATH = "adlens", "model"
 
 
 class Run:
-    """An MLflow run, written with the client: no global state. Of several processes one is `real`, the others are mute."""
+    """An MLflow run, written with the client: no global state. Only one of several processes has a `real` one."""
 
     def __init__(self, settings: Settings, name: str, tags: Mapping[str, str], real: bool = True):
         self.id, self.real = "", real

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -139,7 +140,8 @@ def _sizes(net: model.CTRModel) -> dict[str, int]:
 
 def _figures(trained: Trained) -> dict[str, float]:
     names = ("log_loss", "auc", "first_log_loss", "steps", "seconds", "waited")
-    return {f"train_{name}": float(asdict(trained)[name]) for name in names}
+    figures = {f"train_{name}": float(asdict(trained)[name]) for name in names}
+    return {name: value for name, value in figures.items() if not math.isnan(value)}  # JSON knows no NaN
 
 
 def _report(settings: Settings, day: date, started: float, manifest: artifacts.Manifest, remarks: list[str]) -> None:

@@ -1,1 +1,1 @@
-"""The CNNs that attention is put into, one a file: normalised pictures [B, 3, S, S] and category rows [B] -> [B, features]."""
+"""The CNNs that attention is put into: normalised pictures [B, 3, S, S], category rows [B] -> features [B, ...]."""

@@ -1,4 +1,4 @@
-"""CNN-F, five convolutions and fully connected layers, in the shape that DVBPR's code gives it (CSCNN 4.1, reading C15).
+"""CNN-F, five convolutions and fully connected layers, as DVBPR's code shapes it (CSCNN 4.1, reading C15).
 
 With the head of K outputs it has 70,778,724 weights at 224 pixels and K = 100.
 """

@@ -26,8 +26,8 @@ from training import metrics
 from training.compare.figures import Figures, compared, shown, true_probabilities
 from training.compare.plot import draw
 from training.compare.report import table_of
-from training.compare.runs import Result, Run, carry_out, own_home, pooled
 from training.compare.rungs import RUNGS, trials, variant
+from training.compare.runs import Result, Run, carry_out, own_home, pooled
 from training.compare.shuffled import with_shuffled_pictures
 from training.evaluate import Scored
 from training.reader import open_table, training_interval
@@ -67,12 +67,11 @@ def tuned(recipes: Mapping[str, Recipe], asked: argparse.Namespace, settings: Se
     tried = {name: trials(chosen, asked.tune, settings.seed) for name, chosen in recipes.items()}
     if asked.tune <= 1:
         return {name: one[0] for name, one in tried.items()}
-    runs = [Run(one, day, settings.seed) for each in tried.values() for one in each]
-    results = iter(carry_out(runs, settings, asked.jobs))
-    aucs = {name: [metrics.auc(r.scored.label, r.scored.score) for r, _ in zip(results, each)] for name, each in tried.items()}  # fmt: skip # noqa: B905, E501
-    for name, values in aucs.items():
+    results = carry_out([Run(one, day, settings.seed) for each in tried.values() for one in each], settings, asked.jobs)
+    aucs = np.reshape([metrics.auc(one.scored.label, one.scored.score) for one in results], (len(tried), asked.tune))
+    for name, values in zip(tried, aucs.tolist(), strict=True):
         print(f"tuning on {day}: {name}: AUC {', '.join(f'{value:.4f}' for value in values)}", file=sys.stderr)
-    return {name: tried[name][int(np.argmax(values))] for name, values in aucs.items()}
+    return {name: each[int(at)] for (name, each), at in zip(tried.items(), aucs.argmax(1), strict=True)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -103,14 +102,15 @@ def _compare(asked: argparse.Namespace, settings: Settings, own: Settings) -> st
     known = np.ones(len(first.label), np.bool_) if best is None else np.isfinite(best)
     cold = known & _cold(results[0, 0], settings)
     slices = {"all": known, "cold ads": cold}
+    samples, seed = settings.bootstrap_samples, settings.seed
     figures = {
-        what: dict(zip(recipes, compared(scored, best, rows, settings.bootstrap_samples, settings.seed), strict=True))
+        what: dict(zip(recipes, compared(scored, best, rows, samples, seed), strict=True))
         for what, rows in slices.items()
         if first.label[rows].any()
     }
-    top = {what: metrics.auc(first.label[rows], best[rows]) for what, rows in slices.items()} if best is not None else {}
+    top = {} if best is None else {what: metrics.auc(first.label[r], best[r]) for what, r in slices.items()}
     costs = {name: _cost(of_recipe.ravel().tolist()) for name, of_recipe in zip(recipes, results, strict=True)}
-    return _written(own.home_path, asked, first, figures, top, costs, {name: one.model_dump(mode="json") for name, one in recipes.items()})  # fmt: skip # noqa: E501
+    return _written(own.home_path, asked, first, figures, top, costs, recipes)
 
 
 def _cold(results: Sequence[Result], settings: Settings) -> np.ndarray:
@@ -130,11 +130,12 @@ def _cost(results: Sequence[Result]) -> dict[str, float]:
 
 def _written(
     home: Path, asked: argparse.Namespace, first: Scored, figures: Mapping[str, Mapping[str, Figures]],
-    top: Mapping[str, float], costs: Mapping[str, Mapping[str, float]], recipes: Mapping[str, object],
+    top: Mapping[str, float], costs: Mapping[str, Mapping[str, float]], recipes: Mapping[str, Recipe],
 ) -> str:  # fmt: skip
     text = table_of(figures, top, costs, rows=len(first.label), days=asked.days, seeds=asked.seeds, tune=asked.tune)
     whole = {
-        "asked": vars(asked), "best_possible": dict(top), "costs": dict(costs), "recipes": dict(recipes),
+        "asked": vars(asked), "best_possible": dict(top), "costs": dict(costs),
+        "recipes": {name: one.model_dump(mode="json") for name, one in recipes.items()},
         "figures": {what: {name: asdict(one) for name, one in each.items()} for what, each in figures.items()},
     }  # fmt: skip
     write_atomically(home / "report.md", text + "\n")

@@ -27,7 +27,8 @@ def trials(chosen: Recipe, budget: int, seed: int) -> list[Recipe]:
     """The recipe itself and `budget` - 1 others with rates drawn log-uniformly; every rung gets the same draws."""
     random = np.random.default_rng(seed)
     drawn = SPREAD ** random.uniform(-1, 1, (max(0, budget - 1), len(RATES)))
+    factors = [dict(zip(RATES, row, strict=True)) for row in drawn.tolist()]
     return [chosen] + [
-        chosen.model_copy(update={name: getattr(chosen, name) * factor for name, factor in zip(RATES, row, strict=True)})
-        for row in drawn.tolist()
+        chosen.model_copy(update={name: getattr(chosen, name) * factor for name, factor in each.items()})
+        for each in factors
     ]

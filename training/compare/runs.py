@@ -49,7 +49,7 @@ def own_home(settings: Settings, name: str) -> Settings:
 
 
 def carry_out(runs: Sequence[Run], settings: Settings, jobs: int) -> list[Result]:
-    """In the order of `runs`, `jobs` at a time. A finished training is found again, so this can be stopped and started."""
+    """In the order of `runs`, `jobs` at a time; a finished training is found again."""
     once = list(dict.fromkeys(runs))
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         coming = pool.map(_one, once, [settings] * len(once))

@@ -1,4 +1,4 @@
-"""The control: every ad shows another ad's picture, in training and in scoring. Whatever gain is left is an accident."""
+"""The control: every ad shows another ad's picture, in training and in scoring; a gain is then an accident."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Attention in a convolutional layer, with and without a category's prior: Eq 8 to 11 of CSCNN, readings C1-C6, C9-C12, C28.
+"""Attention in a convolutional layer, with and without a category's prior: CSCNN, Eq 8 to 11.
 
 Without prior these are SE (one pool, no spatial part), CBAM-channel and CBAM-all; with it, the same "+CSCNN" (Table 5).
+Readings C1-C6, C9-C12, C28.
 Shapes: B pictures, C channels, P = C' prior channels, K category rows, H, W the feature map, h = H' = W' of the prior.
 """
 

@@ -16,8 +16,8 @@ Kind = Literal["none", "se", "cbam_channel", "cbam"]
 class Attentions:
     """A backbone calls it for each of its places, in order, and gets that place's module.
 
-    `prior_channels` C' and `prior_size` H' = W' count where `category_prior` is set: then it is CSCNN's. `last`: L', the
-    number of places, counted from the output, that get one; None is all.
+    `prior_channels` C' and `prior_size` H' = W' count where `category_prior` is set: then it is CSCNN's. `last`: L',
+    how many places, counted from the output, get one; None is all.
     """
 
     kind: Kind

@@ -71,9 +71,9 @@ class StreamingAuc:
     """
 
     def __init__(self, bits: int = 20):
-        """`bits` from 9 (a bucket a power of two) to 28."""
-        if not 9 <= bits <= 28:
-            raise AdLensError(f"a grid of {bits} bits; from 9 to 28 can be")
+        """`bits` from 9 (a bucket a power of two) to 24 (256 MiB)."""
+        if not 9 <= bits <= 24:
+            raise AdLensError(f"a grid of {bits} bits; from 9 to 24 can be")
         self.bits = bits
         self.counts: Integers = np.zeros((2, 2**bits), np.int64)
 
