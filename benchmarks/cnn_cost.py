@@ -2,9 +2,9 @@
 
     python -m benchmarks.cnn_cost [--size 224] [--pictures 16] [--precision bfloat16] [--rounds 8] [--threads 1]
 
-The floor is what the attention's necessary passes over the feature maps take by themselves: forward, one read for the
-pools over pixels, one for the pools over channels, one read and write to apply both gates; backward, one read of the map
-and of its gradient and one write of the result. It is measured as that many plain copies of maps of the same sizes.
+The floor is what the attention's necessary passes over the feature maps take by themselves: forward, one read for
+the pools over pixels, one for the pools over channels, one read and write to apply both gates; backward, one read of
+the map and of its gradient and one write of the result. It is measured as plain copies of maps of the same sizes.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
     took = seconds({**runs, "floor": passes(asked.size, asked.pictures, getattr(torch, asked.precision))}, asked.rounds)
     print(f"{asked.pictures} pictures of {asked.size}, {asked.precision}, {asked.threads} thread(s)")
     for name in VARIANTS:
-        print(f"{name:8} {took[name]:8.3f} s  {asked.pictures / took[name]:7.1f} pictures/s  {took[name] / took['plain']:.3f}")
+        rate, ratio = asked.pictures / took[name], took[name] / took["plain"]
+        print(f"{name:8} {took[name]:8.3f} s  {rate:7.1f} pictures/s  {ratio:.3f}")
     floor = 1 + took["floor"] / took["plain"]
     print(f"{'floor':8} {took['floor']:8.3f} s  {'':19}{floor:.3f}")
     return 0

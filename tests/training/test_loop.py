@@ -113,7 +113,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_batch_kept(make: Made, monkeyp
         train_day(DAY, settings, small())
     (kept,) = paths.checkpoints(settings).glob("*/not-finite-0.safetensors")
     assert str(kept) in str(told.value)
-    assert {"label", "ads.ad_id"} <= set(safetensors.torch.load_file(kept))
+    assert {"label_N", "ads.ad_id"} <= set(safetensors.torch.load_file(kept))
 
 
 def test_an_early_stop_keeps_the_best_epoch(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
