@@ -105,13 +105,13 @@ def plan(row_groups: Sequence[RowGroup], buffer: int, seed: int, epoch: int, wor
     """The epoch's buffers, of about `buffer` impressions and at least one for each of `world` ranks."""
     random = np.random.default_rng([seed, epoch, ORDER])
     total = sum(row_group.impressions for row_group in row_groups)
-    buffer = max(1, min(buffer, int(total / (MORE * world))))
-    spans = max(1, min(total // buffer, len(row_groups) // MIXED))
+    most = MORE * buffer if world == 1 else min(MORE * buffer, total / world)
+    spans = max(1, min(int(MORE * total / most), len(row_groups) // MIXED))
     order = random.permutation(len(row_groups))
     buffers = []
     for first in range(spans):
         span = [row_groups[at] for at in order[first::spans]]
-        count = ceil(sum(row_group.impressions for row_group in span) / (MORE * buffer))
+        count = ceil(sum(row_group.impressions for row_group in span) / most)
         # An ad lies at about the same place of every day: each row group is entered at another place.
         enters = random.integers(count, size=len(span))
         for at in range(count):
