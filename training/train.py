@@ -139,7 +139,7 @@ def _sizes(net: model.CTRModel) -> dict[str, int]:
 
 
 def _figures(trained: Trained) -> dict[str, float]:
-    names = ("log_loss", "auc", "first_log_loss", "steps", "seconds", "waited")
+    names = ("log_loss", "auc", "first_log_loss", "steps", "impressions", "seconds", "waited")
     figures = {f"train_{name}": float(asdict(trained)[name]) for name in names}
     return {name: value for name, value in figures.items() if not math.isnan(value)}  # JSON knows no NaN
 
