@@ -1,4 +1,4 @@
-"""Arrow rows of `ad_groups` -> flat numpy columns, one entry an impression. No Python loop over rows.
+"""Arrow rows of a group table -> flat numpy columns, one entry an impression. No Python loop over rows.
 
 Shapes: N impressions, L the feature's limit.
 """
@@ -78,12 +78,13 @@ def needed(features: Sequence[Feature]) -> tuple[Feature, ...]:
 
 
 def group_columns(features: Sequence[Feature], found: Sequence[str]) -> list[str]:
-    """The columns of `ad_groups` that these features are read from. `found`: those that the table has.
+    """The columns of a group table that these features are read from. `found`: those that the table has.
 
     Raises MissingArtifact where one is not there: the table was built without the features' set.
     """
-    wanted = [n for n in group_tables(needed(features))["ad_groups"].names() if n not in ("day", "group_id")]
-    refuse_absent("ad_groups", [name for name in wanted if name not in found])
+    table = "user_groups" if "user_id" in found else "ad_groups"
+    wanted = [n for n in group_tables(needed(features))[table].names() if n not in ("day", "group_id")]
+    refuse_absent(table, [name for name in wanted if name not in found])
     return wanted
 
 
@@ -96,7 +97,7 @@ def refuse_absent(table: str, absent: Sequence[str]) -> None:
 
 
 def flatten(groups: pa.RecordBatch, features: Sequence[Feature]) -> Impressions:
-    """The impressions of ad groups, the ad's columns repeated for each; codes of what these features need only.
+    """The impressions of groups, the group's columns repeated for each; codes of what these features need only.
 
     Raises MissingArtifact where the groups were built without one of them.
     """
@@ -110,7 +111,7 @@ def flatten(groups: pa.RecordBatch, features: Sequence[Feature]) -> Impressions:
 
     wanted = needed(features)
     there = {*fields, *groups.schema.names}
-    refuse_absent("ad_groups", [f"c_{f.name}" for f in wanted if f"c_{f.name}" not in there])
+    refuse_absent("the group table", [f"c_{f.name}" for f in wanted if f"c_{f.name}" not in there])
 
     def texts(name: str) -> Texts:
         return np.asarray(column(name).to_numpy(zero_copy_only=False), object)

@@ -103,6 +103,17 @@ class PictureCache:
                 fcntl.flock(self.index_file, fcntl.LOCK_UN)
 
 
+def full_caches(folder: Path) -> dict[Path, int]:
+    """Of the caches that have no room left: address without suffix -> how many pictures it holds."""
+    found = {index.with_suffix(""): int(index.stem.split("-")[1]) for index in folder.glob("*-*.index")}
+    return {one: slots for one, slots in found.items() if _filled(one.with_suffix(".index")) >= slots}
+
+
+def _filled(index: Path) -> int:
+    header = np.fromfile(index, ENTRY, 1)
+    return int(header[0]["slot"]) if len(header) else 0
+
+
 def _open(path: Path, length: int):  # type: ignore[no-untyped-def]
     """For reading and writing, made and stretched where it is new. Never cut: another process may have begun."""
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)

@@ -56,6 +56,20 @@ def test_columns_hold_what_the_table_holds(table: DeltaTable) -> None:
                 assert (column.codes[at] if present else None) == value
 
 
+def test_user_groups_have_the_same_flat_columns(make: Made) -> None:
+    settings = make(days=1, users=True)
+    by_id = []
+    for name in ("ad_groups", "user_groups"):
+        (part,) = reader.chunks(reader.open_table(paths.table(settings, name)), "2026-01-01")
+        by_id.append(part.take(np.argsort(part.impression_id.astype(str))))
+    one, other = by_id
+    for name in ("label", "user_id", "impression_id", "ad_id", "image"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for name, column in one.codes.items():
+        np.testing.assert_array_equal(column.codes, other.codes[name].codes)
+        np.testing.assert_array_equal(column.present, other.codes[name].present)
+
+
 def test_fingerprint_is_of_the_days_files_only(make: Made) -> None:
     settings = make(days=2)
     address = paths.table(settings, "ad_groups")

@@ -16,7 +16,7 @@ from deltalake import DeltaTable, write_deltalake
 from pydantic import ValidationError
 
 from contracts import artifacts, paths
-from contracts.errors import DamagedArtifact, MissingArtifact, SettingsError
+from contracts.errors import DamagedArtifact, InputError, MissingArtifact, SettingsError
 from contracts.features import feature_set
 from contracts.hashing import code
 from contracts.report import read_all
@@ -70,6 +70,24 @@ def test_a_day_trains_learns_and_is_returned_when_run_again(make: Made) -> None:
 
     (address.parent / model.WEIGHTS_FILE).write_bytes(b"cut")
     with pytest.raises(DamagedArtifact):
+        train_day(DAY, settings)
+
+
+@pytest.mark.parametrize("grouping, table", [("user", "user_groups"), ("none", "ad_groups")])
+def test_another_grouping_changes_only_what_is_read(make: Made, grouping: str, table: str) -> None:
+    settings = make(days=8, impressions=60, ads=10, users=True)
+    chosen = tiny().model_copy(update={"grouping": grouping, "epochs": 2})
+    manifest = artifacts.read(train_day(DAY, settings, chosen))
+    assert manifest.rows["impressions"] == 7 * 60 and manifest.interval == ("2026-01-01", "2026-01-08")
+    assert manifest.versions == {table: DeltaTable(paths.table(settings, table)).version()}
+    assert 0 < manifest.figures["train_waited_seconds"] < manifest.figures["train_seconds"]
+
+
+def test_too_many_missing_pictures_stop_the_run(make: Made) -> None:
+    settings = make(days=8, impressions=60, ads=10)
+    for name in _images(settings)[:8]:
+        (paths.images(settings) / f"{name}.jpg").unlink()
+    with pytest.raises(InputError, match="missing or unreadable.*unreadable_bound"):
         train_day(DAY, settings)
 
 
