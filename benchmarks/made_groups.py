@@ -65,7 +65,9 @@ def _inner(kind: str) -> dict[str, str]:
     return fields
 
 
-def make(settings: Settings, set_name: str, days: int, groups: int, share: int, images: list[str], distinct: int) -> int:
+def make(
+    settings: Settings, set_name: str, days: int, groups: int, share: int, images: list[str], distinct: int
+) -> int:
     """`groups` a day of `share` impressions, each group an ad of its own day, pictures in turn. Returns impressions."""
     random = np.random.default_rng(1)
     columns = group_tables(feature_set(set_name))["ad_groups"].columns

@@ -20,10 +20,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import made_groups
+from contracts import paths
 from contracts.features import feature_set
 from contracts.settings import Settings
 from training import reader
@@ -64,7 +66,8 @@ def synchronise(device: torch.device) -> None:
 
 def step_speed(chosen: Recipe, settings: Settings, world: World, steps: int) -> tuple[Speed, CTRModel, Batch]:
     """Of the whole step, as the loop takes it."""
-    table, features = reader.open_table(str(settings.home_path / "tables" / "ad_groups")), feature_set(chosen.feature_set)
+    table = reader.open_table(paths.table(settings, "ad_groups"))
+    features = feature_set(chosen.feature_set)
     days = reader.days_with_groups(table)
     maps = fit(features, reader.chunks(table, days[0], features), chosen.number_sample, 1)
     net = CTRModel(chosen, features, maps).to(world.device).train()
@@ -137,8 +140,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def report(asked: argparse.Namespace, world: World, settings: Settings) -> None:
-    import numpy as np
-
     random = np.random.default_rng(1)
     images = made_groups.pictures(settings, asked.images, max(asked.size, 224), random)
     groups = max(2 * asked.pictures, asked.images // DAYS)
@@ -151,7 +152,8 @@ def report(asked: argparse.Namespace, world: World, settings: Settings) -> None:
         }
     )  # fmt: skip
     name = torch.cuda.get_device_name(world.device) if asked.device == "cuda" else "CPU"
-    print(f"{name}, {asked.size} pixels, {asked.pictures} pictures x {asked.share} impressions, bfloat16, {asked.features}")
+    shape = f"{asked.pictures} pictures x {asked.share} impressions"
+    print(f"{name}, {asked.size} pixels, {shape}, bfloat16, features {asked.features}")
     whole, net, batch = step_speed(grouped, settings, world, asked.steps)
     alone = cnn_speed(net, batch, world.device, asked.steps)
     print(whole.told("whole step, groups"))

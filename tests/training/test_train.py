@@ -80,7 +80,7 @@ def test_another_grouping_changes_only_what_is_read(make: Made, grouping: str, t
     manifest = artifacts.read(train_day(DAY, settings, chosen))
     assert manifest.rows["impressions"] == 7 * 60 and manifest.interval == ("2026-01-01", "2026-01-08")
     assert manifest.versions == {table: DeltaTable(paths.table(settings, table)).version()}
-    assert 0 < manifest.figures["train_waited_seconds"] < manifest.figures["train_seconds"]
+    assert 0 < manifest.figures["train_waited"] < manifest.figures["train_seconds"]
 
 
 def test_too_many_missing_pictures_stop_the_run(make: Made) -> None:
