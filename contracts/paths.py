@@ -22,6 +22,11 @@ def artifacts(settings: Settings) -> Path:
     return settings.home_path / "artifacts"
 
 
+def checkpoints(settings: Settings) -> Path:
+    """Of trainings that were stopped; a finished one has none."""
+    return settings.home_path / "checkpoints"
+
+
 def bundles(settings: Settings) -> Path:
     return settings.home_path / "bundles"
 

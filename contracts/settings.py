@@ -48,7 +48,11 @@ class Settings(LandingSettings):
     real_data: Path | None = Field(None, description="MovieLens-100K-with-posters folder for the adapter")
     tables: str | None = Field(None, description="root of the Delta tables; None: <home>/tables; may be s3://...")
     recipe: str = Field("daily", description="training recipe: a name (training/recipes.py) or a YAML file with `base`")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="what training computes on; cuda: one GPU a process")
     feature_sets: str = Field("daily", description="feature sets whose columns the tables hold, comma between them")
+    picture_cache_bytes: int = Field(
+        4 * 2**30, ge=0, description="decoded pictures of one size kept on disk; more are decoded each time"
+    )
     seed: int = Field(20260101, description="seed of training and of every bootstrap")
     spark_master: str = Field("local[2]", description="Spark master of the stages run by hand")
     spark_memory: str = Field("2g", description="Spark driver heap")

@@ -3,7 +3,7 @@
 Kept for ever: run reports (a few KB a day), the publication log and the gate's decisions in their tables, every bundle,
 model, table and decision that the publication log names (so any publication can be served again), and the ancestors of
 these models. Removed: artifacts, finished or not, and bundles of days before the first kept one that none of these
-names, and decoded pictures of which the kept catalogues know nothing.
+names, and caches of decoded pictures that are full of some which the kept catalogues do not know.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from contracts.delta_dataset import dataset
 from contracts.errors import AdLensError
 from contracts.settings import Settings
 from release import publications
+from training.picture_cache import full_caches
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,16 @@ def _day_of(info: Path) -> str:
 
 
 def _pictures(settings: Settings) -> list[Path]:
-    """Decoded pictures (`pictures/<size>/<ab>/<digest>.npy`) of which no kept catalogue knows; they can be made again
-    from the landing folder's files."""
+    """Caches of decoded pictures that are full although the kept catalogues' pictures would fit: the rest is of old
+    ones, and what is new has no room. They are made again from the landing folder's files."""
     where = paths.table(settings, "ads")
     if not DeltaTable.is_deltatable(where):
         return []
     known: set[str] = set()
     for batch in dataset(DeltaTable(where)).to_batches(columns=["image"]):
         known.update(name for name in batch.column("image").unique().to_pylist() if name)
-    decoded = (settings.home_path / "pictures").glob("*/??/*.npy")
-    return sorted(one for one in decoded if len(one.stem) == 64 and one.stem not in known)
+    stale = [one for one, held in full_caches(settings.home_path / "pictures").items() if held > len(known)]
+    return sorted(one.with_suffix(suffix) for one in stale for suffix in (".index", ".pixels"))
 
 
 def _size(one: Path) -> int:

@@ -14,17 +14,26 @@ from contracts.settings import load
 
 
 def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:2] == ["train", "compare"] or argv[:1] == ["compare"]:
+        from training.compare.command import main as compare  # imports torch: not for --help
+
+        return compare(argv[argv.index("compare") + 1 :])
     parser = argparse.ArgumentParser(prog="training", description="Stage 5: trains a day's model from the ad groups.")
     commands = parser.add_subparsers(dest="command", required=True)
-    train = commands.add_parser("train", help="train run D on the days before D; D itself is never read")
+    train = commands.add_parser(
+        "train", help="train run D on the days before D; D itself is never read",
+        epilog="`train compare --help`: what the picture, its CNN and the category are worth on your data.",
+    )  # fmt: skip
     train.add_argument("--day", required=True, metavar="D", help="the run's day, YYYY-MM-DD")
     train.add_argument("--address-file", type=Path, metavar="F", help="also write the manifest's address here")
+    train.add_argument("--profile", type=Path, metavar="F", help="write some steps' trace here, for Perfetto")
     arguments = parser.parse_args(argv)
     try:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads must not spin
         from training.train import train_day  # imports torch: not for --help
 
-        address = train_day(parse_day(arguments.day), load())
+        address = train_day(parse_day(arguments.day), load(), profile=arguments.profile)
         if arguments.address_file:
             write_atomically(arguments.address_file, str(address))
     except AdLensError as error:

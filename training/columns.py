@@ -1,4 +1,4 @@
-"""Arrow rows of `ad_groups` -> flat numpy columns, one entry an impression. No Python loop over rows.
+"""Arrow rows of a group table -> flat numpy columns, one entry an impression. No Python loop over rows.
 
 Shapes: N impressions, L the feature's limit.
 """
@@ -56,32 +56,48 @@ def concatenate(parts: Sequence[Impressions]) -> Impressions:
     )
 
 
+Pair = tuple[str | None, int | None]
+
+
+def pictures_of(impressions: Impressions) -> tuple[list[Pair], NDArray[np.int64]]:
+    """The distinct (picture, category code) pairs and each impression's index among them."""
+    category = impressions.codes["category_id"]
+    index: dict[Pair, int] = {}
+    pairs = zip(impressions.image.tolist(), category.codes.tolist(), category.present.tolist(), strict=True)
+    picture_of = np.fromiter(
+        (index.setdefault((image, int(code) if known else None), len(index)) for image, code, known in pairs),
+        np.int64,
+        len(impressions),
+    )
+    return list(index), picture_of
+
+
 def needed(features: Sequence[Feature]) -> tuple[Feature, ...]:
     """The features whose codes a model reads; the category always, for the picture's sake."""
     return coded((*features, BY_NAME["category_id"]))
 
 
 def group_columns(features: Sequence[Feature], found: Sequence[str]) -> list[str]:
-    """The columns of `ad_groups` that these features are read from. `found`: those that the table has.
+    """The columns of a group table that these features are read from. `found`: those that the table has.
 
     Raises MissingArtifact where one is not there: the table was built without the features' set.
     """
-    wanted = [n for n in group_tables(needed(features))["ad_groups"].names() if n not in ("day", "group_id")]
-    absent = [name for name in wanted if name not in found]
-    if absent:
-        raise MissingArtifact(_unbuilt(absent))
+    table = "user_groups" if "user_id" in found else "ad_groups"
+    wanted = [n for n in group_tables(needed(features))[table].names() if n not in ("day", "group_id")]
+    refuse_absent(table, [name for name in wanted if name not in found])
     return wanted
 
 
-def _unbuilt(absent: Sequence[str]) -> str:
-    return (
-        f"ad_groups has no column {', '.join(absent)}: it was built without the model's feature set; "
-        "name the set in the setting feature_sets and build features and groups of these days again"
-    )
+def refuse_absent(table: str, absent: Sequence[str]) -> None:
+    if absent:
+        raise MissingArtifact(
+            f"{table} has no column {', '.join(absent)}: it was built without the model's feature set; "
+            "name the set in the setting feature_sets and build features and groups of these days again"
+        )
 
 
 def flatten(groups: pa.RecordBatch, features: Sequence[Feature]) -> Impressions:
-    """The impressions of ad groups, the ad's columns repeated for each; codes of what these features need only.
+    """The impressions of groups, the group's columns repeated for each; codes of what these features need only.
 
     Raises MissingArtifact where the groups were built without one of them.
     """
@@ -94,21 +110,21 @@ def flatten(groups: pa.RecordBatch, features: Sequence[Feature]) -> Impressions:
         return fields[name] if name in fields else groups.column(name).take(group_of)
 
     wanted = needed(features)
-    absent = [f"c_{f.name}" for f in wanted if f"c_{f.name}" not in {*fields, *groups.schema.names}]
-    if absent:
-        raise MissingArtifact(_unbuilt(absent))
+    there = {*fields, *groups.schema.names}
+    refuse_absent("the group table", [f"c_{f.name}" for f in wanted if f"c_{f.name}" not in there])
 
     def texts(name: str) -> Texts:
         return np.asarray(column(name).to_numpy(zero_copy_only=False), object)
 
     return Impressions(
-        {feature.name: _codes(feature, column(f"c_{feature.name}")) for feature in wanted},
+        {feature.name: codes_of(feature, column(f"c_{feature.name}")) for feature in wanted},
         column("label").to_numpy(zero_copy_only=False).astype(np.float32),
         *(texts(name) for name in ("user_id", "impression_id", "ad_id", "image")),
     )
 
 
-def _codes(feature: Feature, values: pa.Array) -> CodeColumn:
+def codes_of(feature: Feature, values: pa.Array) -> CodeColumn:
+    """A code column as Arrow has it."""
     if feature.kind == "numeric":
         numbers = values.fill_null(float("nan")).to_numpy(zero_copy_only=False).astype(np.float64)
         return CodeColumn(numbers, ~np.isnan(numbers))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from contracts.features import Feature
 from contracts.rows import PADDING, RowMap
+from training.batch import Shared
 from training.layers.cross import CrossLayer
 
 
@@ -55,21 +56,31 @@ class DCN(nn.Module):
         self.out = nn.Linear(inputs[-1] + crossed, 1)
         self.cross_input = cross_input
 
-    def embed(self, rows: Mapping[str, Tensor]) -> Tensor:
-        """x_nv [N, D]: a row of a single-valued feature, the mean of the real rows of a list (zeros where none)."""
-        parts = []
-        for feature in self.features:
-            index = rows[feature.name]
-            vectors = self.embedding[feature.name](index)
-            if index.ndim == 2:
-                real = (index != PADDING).sum(1, keepdim=True).clamp(min=1)
-                vectors = vectors.sum(1) / real
-            parts.append(vectors)
-        return torch.cat(parts, 1)
+    def embed(self, rows: Mapping[str, Tensor], shared: Sequence[Shared] = ()) -> Tensor:
+        """x_nv [N, D]: a row of a single-valued feature, the mean of the real rows of a list (zeros where none).
 
-    def forward(self, rows: Mapping[str, Tensor], x_v_NV: Tensor | None) -> Tensor:
-        """Logits [N]. `x_v_NV` is None for a model without pictures."""
-        x_nv_ND = self.embed(rows)
+        `rows`: [N] or [N, L]. `shared`: rows of other features that several impressions have in common, looked up and
+        averaged once, and the index of each impression into them.
+        """
+        parts: dict[str, Tensor] = {}
+        for block, of_N in ((rows, None), *shared):
+            own = [feature for feature in self.features if feature.name in block]
+            if own:
+                x = torch.cat([self.averaged(feature.name, block[feature.name]) for feature in own], 1)
+                x = x if of_N is None else x[of_N]
+                vectors = x.split([feature.dimension for feature in own], 1)
+                parts |= {feature.name: vector for feature, vector in zip(own, vectors, strict=True)}
+        return torch.cat([parts[feature.name] for feature in self.features], 1)
+
+    def averaged(self, name: str, index: Tensor) -> Tensor:
+        vectors = self.embedding[name](index)
+        if index.ndim == 1:
+            return vectors
+        return vectors.sum(1) / (index != PADDING).sum(1, keepdim=True).clamp(min=1)
+
+    def forward(self, rows: Mapping[str, Tensor], x_v_NV: Tensor | None, shared: Sequence[Shared] = ()) -> Tensor:
+        """Logits [N]. `x_v_NV` is None for a model without pictures; `rows` and `shared` as `embed` takes them."""
+        x_nv_ND = self.embed(rows, shared)
         x_v_NV = x_nv_ND[:, :0] if x_v_NV is None else x_v_NV
         hidden = torch.cat([x_v_NV, torch.relu(self.deep[0](x_nv_ND))], 1)
         for layer in list(self.deep)[1:]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contracts import paths
 from contracts.settings import Settings
 from training import reader
-from training.columns import Impressions
+from training.columns import Impressions, pictures_of
 from training.model import LoadedModel, category_rows, load_model, tensors
 from training.pictures import Pictures
 
@@ -42,13 +42,13 @@ def score_day(model: LoadedModel | Path | str, day: str, settings: Settings) -> 
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     store = Pictures(settings, loaded.recipe.image_size)
     parts: list[tuple[NDArray[np.generic], ...]] = []
-    for batch in reader.day_batches(reader.open_table(paths.table(settings, GROUPS)), day, loaded.features):
-        rows = tensors(loaded.features, loaded.maps, batch)
+    for own in reader.chunks(reader.open_table(paths.table(settings, GROUPS)), day, loaded.features):
+        rows = tensors(loaded.features, loaded.maps, own.codes)
         x_v = None
         if loaded.net.cnn is not None:
-            category_B = category_rows(loaded.maps, batch.ads.category)
-            x_v = loaded.net.cnn(store.load(batch.ads.image), category_B)[torch.from_numpy(batch.ad_of)]
+            pairs, picture_of = pictures_of(own)
+            category_B = category_rows(loaded.maps, [code for _, code in pairs])
+            x_v = loaded.net.cnn(store.load([image for image, _ in pairs]), category_B)[torch.from_numpy(picture_of)]
         scores = torch.sigmoid(loaded.net.dcn(rows, x_v).double()).numpy()
-        own = batch.impressions
         parts.append((own.impression_id, own.user_id, own.ad_id, own.label, scores))
     return Scored(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -1,45 +1,44 @@
-"""The training loop: one pass by default, three optimisers, a NaN guard, a progress bar on stderr."""
+"""The training loop: batches in, weights out; stops on request and goes on where it stopped.
+
+One pass by default. Processes (training/distributed.py) read shards of their own; one that has run out goes on with
+weight 0 until the last one has, so that all end together.
+"""
 
 from __future__ import annotations
 
-import sys
+import math
+import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
 
-import numpy as np
+import safetensors.torch
 import torch
-import torch.nn.functional as F
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from contracts.errors import AdLensError
-from contracts.features import Feature
-from contracts.rows import UNKNOWN, RowMap
-from training import metrics
-from training.model import CTRModel, category_rows, tensors
-from training.optim import RowwiseAdagrad
+from training.batch import Batch, Position
+from training.checkpoint import Checkpoints, Kept
+from training.distributed import World
+from training.early_stop import EarlyStop, held_out_loss
+from training.fixed import FixedFeatures
+from training.model import CTRModel
 from training.pictures import Pictures
-from training.reader import Batch
+from training.prefetch import Prefetch, ready
+from training.profiler import traced
 from training.recipes import Recipe
+from training.shuffle import Piece
+from training.step import Step
+from training.stream import Reader
+from training.watch import Curve, Trained, Watch
 
-LAST = 50  # batches that the reported log loss and AUC are taken over
-HOLD = 0.2  # share of a pass before Adam's rates fall
 
+class Interrupted(AdLensError):
+    """SIGTERM came: a checkpoint was written, and the same command goes on from there."""
 
-@dataclass(frozen=True)
-class Trained:
-    """`log_loss` and `auc`: of the last batches, each scored before the step that learnt from it."""
-
-    log_loss: float
-    auc: float
-    first_log_loss: float
-    steps: int
-    impressions: int
-    pictures: int
-    seconds: float
+    exit_code = 143
 
 
 def seed_everything(seed: int, threads: int) -> None:
@@ -48,113 +47,156 @@ def seed_everything(seed: int, threads: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def optimisers(recipe: Recipe, net: CTRModel) -> list[torch.optim.Optimizer]:
-    """Embeddings row-wise; DCN's layers, CNN, and the category priors by Adam at their own rates."""
-    embeddings = list(net.dcn.embedding.parameters())
-    dense = [p for name, p in net.dcn.named_parameters() if not name.startswith("embedding.")]
-    groups = [{"params": dense, "lr": recipe.dense_rate}]
-    if net.cnn is not None:
-        priors = net.cnn.prior_parameters()
-        inside = {id(p) for p in priors}
-        rest = [p for p in net.cnn.parameters() if id(p) not in inside]
-        groups.append({"params": rest, "lr": recipe.cnn_rate})
-        groups.append({"params": priors, "lr": recipe.prior_rate})
-    groups = [group for group in groups if group["params"]]
-    return [RowwiseAdagrad(embeddings, recipe.embedding_rate), torch.optim.Adam(groups, fused=True)]
-
-
 class Loop:
-    """Holds what a step needs; `run` goes through the epochs."""
+    """Holds what training needs; `run` goes through the epochs."""
 
     def __init__(
-        self, recipe: Recipe, features: Sequence[Feature], maps: Mapping[str, RowMap], net: CTRModel,
-        pictures: Pictures, seed: int,
+        self, recipe: Recipe, net: CTRModel, reader: Reader, pictures: Pictures, folder: Path,
+        world: World | None = None, held_out: Reader | None = None, curve: Curve | None = None,
+        profile: Path | None = None,
     ):  # fmt: skip
-        self.recipe, self.features, self.maps, self.net, self.pictures = recipe, features, maps, net, pictures
-        self.optimisers = optimisers(recipe, net)
-        self.rates = [group["lr"] for group in self.optimisers[1].param_groups]
-        self.random = np.random.default_rng(seed)
-        self.seen: deque[tuple[Tensor, Tensor]] = deque(maxlen=max(1, recipe.bn_batches))
-        self.scored: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=LAST)
+        """`folder`: of the checkpoints, and of the batch that a loss was not finite of. `net` is on the world's device.
+        `held_out`: what an early stop looks at. `curve` is told figures now and then; `profile`: a trace's file."""
+        self.world = world or World(torch.device("cpu"))
+        self.recipe, self.net, self.reader, self.pictures, self.folder = recipe, net, reader, pictures, folder
+        fixed = FixedFeatures(net.cnn, pictures.load) if net.cnn is not None and recipe.cnn_fixed else None
+        self.step = Step(recipe, net, self.world, fixed)
+        self.checkpoints = Checkpoints(folder, self.world)
+        self.held_out, self.early = held_out, EarlyStop(folder, recipe.patience)
+        self.watch = Watch(reader.impressions * recipe.epochs, self.world.first, curve)
+        self.seen: deque[tuple[list[str | None], Tensor]] = deque(maxlen=max(1, recipe.bn_batches))
+        self.profile, self.stopped, self.counts = profile, False, True
 
-    def logits(self, batch: Batch) -> Tensor:
-        rows = tensors(self.features, self.maps, batch)
-        if self.net.training and self.recipe.unknown_ad_share:
-            # An ad's first days: its id has no row yet, so the other features and the picture must carry it.
-            hidden = torch.from_numpy(self.random.random(len(batch.impressions)) < self.recipe.unknown_ad_share)
-            rows["ad_id"] = rows["ad_id"].masked_fill(hidden, UNKNOWN)
-        if self.net.cnn is None:
-            return self.net.dcn(rows, None)
-        pictures = self.pictures.load(batch.ads.image)
-        category_B = category_rows(self.maps, batch.ads.category)
-        self.seen.append((pictures, category_B))
-        return self.net(rows, torch.from_numpy(batch.ad_of), pictures, category_B)
-
-    def step(self, batch: Batch) -> float:
-        """One update. Raises AdLensError when the loss is not finite: nothing is published from such a run."""
-        labels = torch.from_numpy(batch.impressions.label)
-        logits = self.logits(batch)
-        loss = F.binary_cross_entropy_with_logits(logits, labels)
-        value = float(loss.detach())
-        if not np.isfinite(value):
-            raise AdLensError(f"the loss became {value}; lower the recipe's rates or look at the features' numbers")
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        for optimiser in self.optimisers:
-            optimiser.step()
-        self.scored.append((batch.impressions.label, torch.sigmoid(logits.detach()).numpy()))
-        return value
-
-    def slow_down(self, done: float) -> None:
-        """Adam's rates, constant in the first fifth of a pass, then fall in a line: `done` goes from 0 to 1."""
-        share = 1 - (1 - self.recipe.rate_end) * min(1.0, max(0.0, (done - HOLD) / (1 - HOLD)))
-        for group, rate in zip(self.optimisers[1].param_groups, self.rates, strict=True):
-            group["lr"] = rate * share
-
-    def run(self, epoch: Callable[[int], Iterator[Batch]], total: int) -> Trained:
-        """`epoch(n)` gives the batches of epoch n; `total`: impressions an epoch, for the progress bar."""
-        started, losses, steps, impressions, pictures = time.monotonic(), [], 0, 0, 0
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(file=sys.stderr), transient=False) as progress:
-            task = progress.add_task("train", total=total * self.recipe.epochs)
-            self.net.train()
-            for number in range(self.recipe.epochs):
-                for batch in epoch(number):
-                    self.slow_down(impressions / max(1, total * self.recipe.epochs))
-                    losses.append(self.step(batch))
-                    steps, impressions = steps + 1, impressions + len(batch.impressions)
-                    pictures += len(batch.ads.image)
-                    rate = impressions / (time.monotonic() - started)
-                    text = f"train loss {np.mean(losses[-LAST:]):.4f} {rate:,.0f} impressions/s"
-                    progress.update(task, advance=len(batch.impressions), description=text)
-        if not steps:
+    def run(self) -> Trained:
+        """Raises Interrupted after SIGTERM, AdLensError where the loss is not finite or nothing was read."""
+        start = self._resume()
+        before = signal.signal(signal.SIGTERM, self._stop)
+        try:
+            with self.watch:
+                self.net.train()
+                for epoch in range(start.epoch if start else 0, self.recipe.epochs):
+                    self._pass(epoch, start)
+                    start = None
+                    if self._no_better(epoch):
+                        break
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        if not self.watch.counters.steps:
             raise AdLensError("no batch was read: the window's groups are empty")
         self.settle_statistics()
-        labels, scores = (np.concatenate(part) for part in zip(*self.scored, strict=True))
-        return Trained(
-            log_loss=metrics.log_loss(labels, scores),
-            auc=metrics.auc(labels, scores),
-            first_log_loss=float(np.mean(losses[: max(1, steps // 20)])),
-            steps=steps,
-            impressions=impressions,
-            pictures=pictures if self.net.cnn is not None else 0,
-            seconds=time.monotonic() - started,
+        if self.held_out is not None:
+            self.early.restore(self.net)
+        return self.watch.trained(self.recipe.loss == "pointwise")
+
+    def _pass(self, epoch: int, start: Position | None) -> None:
+        saved = time.monotonic()
+        with self._batches(self.reader, epoch, start) as batches, traced(self.profile) as tick:
+            for batch, rows in self._together(batches):
+                self._update(batch, rows)
+                tick()
+                late = time.monotonic() - saved > self.recipe.checkpoint_minutes * 60
+                save, stop = self.world.total(late and self.world.first, self.stopped)
+                if save or stop:
+                    assert batch.position is not None
+                    self._save(batch.position.after())
+                    saved = time.monotonic()
+                if stop:
+                    raise Interrupted(f"stopped by SIGTERM after {self.watch.counters.steps} steps; run again to go on")
+            self.watch.counters.waited += batches.waited
+
+    def _batches(self, reader: Reader, epoch: int, start: Position | None = None) -> Prefetch[Piece, Batch]:
+        recipe = self.recipe
+        return ready(
+            reader.pieces(epoch, start), self._pictures(), recipe.prefetch, recipe.prefetch_threads, self.world.device
         )
+
+    def _no_better(self, epoch: int) -> bool:
+        """Whether the epochs should end. The weights that are looked at are those that would be saved."""
+        if self.held_out is None:
+            return False
+        self.settle_statistics()
+        with self._batches(self.held_out, epoch) as batches:
+            loss = held_out_loss(self.step.logits, batches, self.world)
+        ends = self.early.saw(loss, self.net, self.world.first)
+        self.net.train()
+        return ends
+
+    def _together(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, int]]:
+        """Each batch with the impressions of all processes; a process without any more repeats its last one, as 0."""
+        last: Batch | None = None
+        while True:
+            batch = next(batches, None)
+            batch = batch.to(self.world.device) if batch is not None else None
+            (rows,) = self.world.total(len(batch) if batch is not None else 0)
+            if not rows:
+                return
+            last = batch if batch is not None else last
+            assert last is not None  # the plan gives each process a buffer
+            self.counts = batch is not None
+            yield last, int(rows)
+
+    def _update(self, batch: Batch, rows: int) -> None:
+        if self.net.cnn is not None and self.counts:
+            self.seen.append((batch.images, batch.category_B))
+        self.step.slow_down(self.watch.counters.impressions / max(1, self.watch.total))
+        weight = len(batch) * self.world.size / rows if self.counts else 0.0
+        loss, logits = self.step(batch, weight)
+        if not math.isfinite(loss):
+            raise AdLensError(self._not_finite(batch, loss))
+        (pictures,) = self.world.total(len(batch.images) if self.counts and self.net.cnn is not None else 0)
+        self.watch.saw(rows, int(pictures), loss, batch.label_N, logits)
+
+    def _not_finite(self, batch: Batch, loss: float) -> str:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / f"not-finite-{self.world.rank}.safetensors"
+        safetensors.torch.save_file(batch.tensors(), file)
+        return (
+            f"the loss became {loss} at step {self.watch.counters.steps + 1}; nothing was learnt from that batch, "
+            f"which is kept in {file}. Lower the recipe's rates, set clip_norm, or look at the features' numbers"
+        )
+
+    def _pictures(self) -> Pictures | None:
+        """Whose pixels come with the batches: none where there is no CNN, or one that has seen them all."""
+        return self.pictures if self.net.cnn is not None and self.step.fixed is None else None
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopped = True  # after the step that runs
+
+    def _save(self, position: Position) -> None:
+        tensors, counters = self.watch.kept()
+        seen = {f"seen.{at}": category_B for at, (_, category_B) in enumerate(self.seen)}
+        facts = {
+            "position": list(position), "counters": counters, "images": [images for images, _ in self.seen],
+            "best": self.early.best if self.early.best < float("inf") else None, "since": self.early.since,
+        }  # fmt: skip
+        kept = Kept({**tensors, **seen}, facts)
+        self.checkpoints.save(self.watch.counters.steps, self.net, self.step.optimisers, kept)
+
+    def _resume(self) -> Position | None:
+        kept = self.checkpoints.restore(self.net, self.step.optimisers)
+        if kept is None:
+            return None
+        self.watch.restore(kept.tensors, kept.facts["counters"])
+        if kept.facts["best"] is not None:
+            self.early.best, self.early.since = kept.facts["best"], kept.facts["since"]
+        images = kept.facts["images"]
+        self.seen.extend((digests, kept.tensors[f"seen.{at}"]) for at, digests in enumerate(images))
+        return Position(*kept.facts["position"])
 
     @torch.no_grad()
     def settle_statistics(self) -> None:
         """BatchNorm's running averages trail the weights; the mean over the last batches replaces them, so that the
         lookup table's vectors look like those that the DCN learnt from."""
-        if self.net.cnn is not None and self.recipe.bn_batches:
+        if self.net.cnn is not None and self.recipe.bn_batches and self.step.fixed is None:
             norms = [module for module in self.net.cnn.modules() if isinstance(module, nn.BatchNorm2d)]
             momenta = [norm.momentum for norm in norms]
             for norm in norms:
                 norm.reset_running_stats()
                 norm.momentum = None  # a plain mean over the batches
             self.net.cnn.train()
-            for pictures, category_B in self.seen:
-                self.net.cnn(pictures, category_B)
+            for images, category_B in self.seen if norms else ():
+                device = self.world.device
+                self.net.cnn(self.pictures.load(images).to(device), category_B.to(device))
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
         self.net.eval()

@@ -19,31 +19,42 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from contracts.artifacts import write_atomically
-from contracts.batch import rows_of
+from contracts.batch import CodeColumn, rows_of
 from contracts.errors import DamagedArtifact, MissingArtifact
 from contracts.features import Feature, feature_set
 from contracts.rows import UNKNOWN, RowMap, describe, from_arrays, to_arrays
 from contracts.settings import Settings
+from training.batch import Batch
 from training.cscnn import CSCNN
 from training.dcn import DCN
 from training.pictures import Pictures
-from training.reader import Batch
 from training.recipes import Recipe
 
 WEIGHTS_FILE, ROWS_FILE, ROWS_JSON, CONFIG = "model.safetensors", "rows.safetensors", "rows.json", "config.json"
 
 
 class CTRModel(nn.Module):
-    """Shapes: B pictures, N impressions. The picture of an ad is embedded once and its vector shared (C27)."""
+    """Shapes: B pictures, N impressions, V = d_v. A picture is embedded once and its vector shared (C27)."""
 
     def __init__(self, recipe: Recipe, features: Sequence[Feature], maps: Mapping[str, RowMap]):
         super().__init__()
         self.dcn = DCN(features, maps, recipe.d_v, recipe.deep, recipe.cross_layers, recipe.cross_input)
         self.cnn = CSCNN(recipe, maps["category_id"].rows) if recipe.d_v else None
 
-    def forward(self, rows: Mapping[str, Tensor], ad_of_N: Tensor, pictures: Tensor, category_B: Tensor) -> Tensor:
-        """Logits [N]."""
-        return self.dcn(rows, None if self.cnn is None else self.cnn(pictures, category_B)[ad_of_N])
+    def forward(self, batch: Batch, features_BF: Tensor | None = None) -> Tensor:
+        """Logits [N]. `features_BF`: of the batch's pictures, where the backbone has seen them before.
+
+        Raises ValueError for a batch whose pictures were not loaded, where there is a CNN that needs them.
+        """
+        if self.cnn is None:
+            return self.dcn(batch.context, None, batch.shared)
+        if features_BF is not None:
+            x_v_BV = self.cnn.head(features_BF)
+        elif batch.pictures_B3SS is not None:
+            x_v_BV = self.cnn(batch.pictures_B3SS, batch.category_B)
+        else:
+            raise ValueError("the batch has no pixels; training.prefetch loads them")
+        return self.dcn(batch.context, x_v_BV[batch.picture_of_N], batch.shared)
 
 
 @dataclass(frozen=True)
@@ -64,8 +75,11 @@ def category_rows(maps: Mapping[str, RowMap], codes: Sequence[int | None]) -> Te
     return torch.from_numpy(maps["category_id"].of_codes(values, present))
 
 
-def tensors(features: Sequence[Feature], maps: Mapping[str, RowMap], batch: Batch) -> dict[str, Tensor]:
-    rows = rows_of(features, maps, batch.impressions.codes)
+def tensors(
+    features: Sequence[Feature], maps: Mapping[str, RowMap], codes: Mapping[str, CodeColumn]
+) -> dict[str, Tensor]:
+    """Rows of flat columns, an entry an impression, nothing shared."""
+    rows = rows_of(features, maps, codes)
     return {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in rows.items()}
 
 

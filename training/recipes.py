@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.errors import SettingsError
 
+Grouping = Literal["ad", "user", "none"]
+
 
 class Recipe(BaseModel):
     """One model and how it is trained."""
@@ -21,11 +23,18 @@ class Recipe(BaseModel):
     feature_set: str = "daily"
 
     # The picture's side.
-    visual: Literal["none", "cnn", "cscnn"] = Field(default="cscnn", description="cnn: no category")
+    backbone: Literal["none", "resnet18", "cnn_f", "inception_v1"] = Field(
+        default="resnet18", description="none: no picture"
+    )
+    attention: Literal["none", "se", "cbam_channel", "cbam"] = Field(default="cbam", description="CSCNN's Table 5")
+    category_prior: bool = Field(default=True, description="the attention is told the category: CSCNN")
+    attention_layers: int | None = Field(default=None, ge=0, description="L': the last so many; None is all of them")
+    cnn_start: Path | None = Field(default=None, description="safetensors in torchvision's names to start the CNN from")
+    cnn_start_digest: str = Field(default="", description="SHA-256 of that file; required with it")
+    cnn_fixed: bool = Field(default=False, description="the CNN is not trained; each picture goes through it once")
     image_size: int = Field(default=224, gt=0, description="pixels a side")
-    visual_dimension: int = Field(default=150, gt=0, description="d_v; ignored where visual is none")
-    width: int = Field(default=64, gt=0, description="channels of ResNet18's first stage; 64 is the paper's")
-    stem: Literal["imagenet", "small", "small_stride2"] = Field(default="imagenet", description="small: 3x3, no pool")
+    visual_dimension: int = Field(default=150, gt=0, description="d_v; ignored where backbone is none")
+    width: int = Field(default=64, gt=0, description="channels of the first stage; 64 is the papers' own")
     prior_channels: int = Field(default=20, gt=0, description="C', CSCNN 3.3.4")
     prior_size: int = Field(default=6, gt=0, description="H' = W', CSCNN 3.3.4")
     reduction: int = Field(default=4, gt=0, description="of the channel attention's MLP")
@@ -37,8 +46,24 @@ class Recipe(BaseModel):
         default="non_visual", description="z_0 of Eq 5; non_visual: x_nv, as printed; all: [x_v, x_nv]"
     )
 
+    # The reader.
+    grouping: Grouping = Field(
+        default="ad", description="kept together in a batch: an ad's impressions, a user's, or none, nothing shared"
+    )
+    loader_workers: int = Field(default=0, ge=0, description="processes that read; 0: a thread of this one")
+    prefetch: int = Field(default=2, gt=0, description="batches made ahead")
+    prefetch_threads: int = Field(default=2, gt=0, description="threads that load pictures and make batches")
+    unreadable_bound: float = Field(
+        default=0.2, ge=0, le=1, description="a larger share of missing or unreadable pictures stops training"
+    )
+
     # The loop.
+    loss: Literal["pointwise", "pairwise"] = Field(
+        default="pointwise", description="pairwise: CSCNN's Appendix A; its scores rank and are no click rates"
+    )
     epochs: int = Field(default=1, gt=0)
+    held_out_days: int = Field(default=0, ge=0, description="last days of the window, for the early stop alone")
+    patience: int = Field(default=1, gt=0, description="epochs without a gain on them before training ends")
     pictures_per_batch: int = Field(default=64, gt=0)
     impressions_per_picture: int = Field(default=25, gt=0, description="of one ad in a batch; CSCNN groups at most 25")
     buffer_impressions: int = Field(default=100_000, gt=0, description="size of the shuffle buffer")
@@ -47,15 +72,18 @@ class Recipe(BaseModel):
     cnn_rate: float = Field(default=1e-3, gt=0, description="Adam, convolutions and head")
     prior_rate: float = Field(default=1e-2, gt=0, description="Adam, A_c and A_s: each category sees few pictures")
     rate_end: float = Field(default=1.0, gt=0, le=1, description="Adam's rates fall to this share over a pass")
+    warm_up: float = Field(default=0.0, ge=0, lt=1, description="share of the training over which Adam's rates rise")
+    clip_norm: float | None = Field(default=None, gt=0, description="largest norm of the dense gradients together")
     unknown_ad_share: float = Field(default=0.0, ge=0, lt=1, description="training rows whose ad_id is hidden")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the CNN; never of DCN")
     bn_batches: int = Field(default=100, ge=0, description="batches whose mean replaces BatchNorm's running ones")
     number_sample: int = Field(default=100_000, gt=0, description="numbers a feature's quantile bins are fitted on")
+    checkpoint_minutes: float = Field(default=10.0, ge=0, description="between checkpoints")
     threads: int = Field(default=2, gt=0)
 
     @property
     def d_v(self) -> int:
-        return 0 if self.visual == "none" else self.visual_dimension
+        return 0 if self.backbone == "none" else self.visual_dimension
 
 
 def production() -> Recipe:
@@ -75,12 +103,17 @@ def daily() -> Recipe:
 
 def daily_dcn() -> Recipe:
     """`daily` without pictures: what the picture's gain is measured against."""
-    return daily().model_copy(update={"name": "daily_dcn", "visual": "none"})
+    return daily().model_copy(update={"name": "daily_dcn", "backbone": "none"})
 
 
 def daily_cnn() -> Recipe:
-    """`daily` with a CNN that is not told the category."""
-    return daily().model_copy(update={"name": "daily_cnn", "visual": "cnn"})
+    """`daily` with a plain CNN."""
+    return daily().model_copy(update={"name": "daily_cnn", "attention": "none", "category_prior": False})
+
+
+def daily_cbam() -> Recipe:
+    """`daily` with attention that is not told the category."""
+    return daily().model_copy(update={"name": "daily_cbam", "category_prior": False})
 
 
 def tiny() -> Recipe:
@@ -95,7 +128,7 @@ def tiny() -> Recipe:
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    recipe.__name__: recipe for recipe in (production, daily, daily_dcn, daily_cnn, tiny)
+    recipe.__name__: recipe for recipe in (production, daily, daily_dcn, daily_cnn, daily_cbam, tiny)
 }
 
 

@@ -1,120 +1,134 @@
-"""Stage 5 for one day: which days, which parent, fit rows, train, write the artifact."""
+"""Stage 5 for a day: find the job, fit rows, train, write the artifact."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
 
 import torch
 
-import contracts
-import training
 from contracts import artifacts, paths, report
-from contracts.features import Feature, feature_set
+from contracts.features import feature_set
+from contracts.rows import RowMap
 from contracts.settings import Settings
 from training import model, reader
-from training.loop import Loop, Trained, seed_everything
+from training.distributed import World, enter, leave
+from training.job import Job, ParentFinder, job_of
+from training.loop import Loop, seed_everything
 from training.parent import parent_of
 from training.pictures import Pictures
 from training.recipes import Recipe, recipe
 from training.rows_fit import fit
+from training.start_weights import start_from
+from training.stream import Reader
 from training.tracking import Run
+from training.watch import Trained
 
-STAGE, KIND, GROUPS = "5-train", "model", "ad_groups"
-ParentFinder = Callable[[date, Settings], Path | None]
-
-
-def code_version() -> str:
-    """Digest of the code that decides what a model becomes: this package and contracts."""
-    roots = [Path(package.__file__ or "").parent for package in (training, contracts)]
-    files = sorted(path for root in roots for path in root.rglob("*.py"))
-    return artifacts.digest([(path.name, artifacts.file_digest(path)) for path in files])
+STAGE, KIND = "5-train", "model"
 
 
-def train_day(day: date, settings: Settings, chosen: Recipe | None = None, find: ParentFinder = parent_of) -> Path:
+def train_day(
+    day: date, settings: Settings, chosen: Recipe | None = None, find: ParentFinder = parent_of,
+    profile: Path | None = None,
+) -> Path:  # fmt: skip
     """Trains run `day` on [day - window, day), never reading `day`. Returns the manifest's address.
 
-    A finished manifest of equal inputs is returned as it is. Raises MissingArtifact (no groups, a parent that is gone)
-    and InputError (too few days).
+    A finished manifest of equal inputs is returned as it is; a training that was stopped goes on. `profile`: a file
+    that a few steps' trace is written to. Raises MissingArtifact (no groups, a parent that is gone), InputError (too
+    few days), PrerequisiteError (a GPU was asked for and is absent), Interrupted (SIGTERM).
     """
     started = time.monotonic()
-    chosen = chosen or recipe(settings.recipe)
-    table = reader.open_table(paths.table(settings, GROUPS))
-    days = reader.training_interval(table, day, settings.window_days, settings.min_training_days)
-    parent = find(day, settings) if chosen.d_v else None
-    inputs = {
-        GROUPS: reader.fingerprint(table, days),
-        "config": artifacts.digest(chosen.model_dump(mode="json")),
-        "code": code_version(),
-        "parent": artifacts.file_digest(parent) if parent else "none",
-        "seed": str(settings.seed),
-        "time_zone": settings.time_zone,
-    }
-    where = artifacts.folder(paths.artifacts(settings), KIND, day.isoformat(), inputs)
+    job = job_of(day, settings, chosen or recipe(settings.recipe), find)
+    where = artifacts.folder(paths.artifacts(settings), KIND, day.isoformat(), job.inputs)
     done = artifacts.finished(where)
     if done:
         manifest = artifacts.read(done)
         _report(settings, day, started, manifest, [f"finished before: {done} was returned"])
         return done
-    return _train(day, days, settings, chosen, table, parent, inputs, artifacts.fresh(where), started)
+    world = enter(settings.device)
+    try:
+        _train(job, settings, world, where, profile, started)
+        world.wait()
+    finally:
+        leave(world)
+    return where / artifacts.MANIFEST
 
 
-def _train(
-    day: date, days: list[str], settings: Settings, chosen: Recipe, table: reader.DeltaTable, parent: Path | None,
-    inputs: dict[str, str], where: Path, started: float,
-) -> Path:  # fmt: skip
-    features = list(feature_set(chosen.feature_set))
-    stream = (part for text in days for part in reader.chunks(table, text, features))
-    maps = fit(features, stream, chosen.number_sample, settings.seed)
+def _train(job: Job, settings: Settings, world: World, where: Path, profile: Path | None, started: float) -> None:
+    """Every process trains; the first one writes."""
+    chosen, features = job.recipe, list(feature_set(job.recipe.feature_set))
+    rows = (part for text in job.learnt for part in reader.chunks(job.table, text, features))
+    maps = fit(features, rows, chosen.number_sample, settings.seed)
     seed_everything(settings.seed, chosen.threads)
     net = model.CTRModel(chosen, features, maps)
-    refused = model.warm_start(net, maps, model.load_model(parent.parent)) if parent else "there is none"
-    warm = parent if refused is None else None
-    remarks = [f"warm start of the CNN from {parent}" if warm else f"random start, no parent: {refused}"]
-    if len(days) < settings.window_days:
-        remarks.append(f"{len(days)} days of groups, fewer than the window of {settings.window_days}")
-
-    run = Run(settings, f"{chosen.name} {day}", {"day": day.isoformat(), "recipe": chosen.name})
+    warm, remarks = _start(net, maps, job)
+    net.to(world.device)
+    pictures = Pictures(settings, chosen.image_size, chosen.unreadable_bound)
+    learning, held_out = (
+        Reader(job.table, days, chosen, maps, settings.seed, world.rank, world.size) if days else None
+        for days in (job.learnt, job.held_out)
+    )
+    assert learning is not None
+    run = Run(settings, f"{chosen.name} {job.day}", {"day": job.day.isoformat(), "recipe": chosen.name}, world.first)
     try:
-        pictures = Pictures(settings, chosen.image_size)
-        trained = Loop(chosen, features, maps, net, pictures, settings.seed).run(
-            lambda epoch: reader.epoch(
-                table, days, settings.seed + epoch, chosen.buffer_impressions, chosen.pictures_per_batch,
-                chosen.impressions_per_picture, features,
-            ),
-            _count(table, days, features),
-        )  # fmt: skip
-        if pictures.unreadable:
-            remarks.append(f"{len(pictures.unreadable)} pictures missing or unreadable: the grey one stood in")
-        model.save(where, chosen, features, maps, net, settings.time_zone)
-        manifest = artifacts.Manifest(
-            kind=KIND, day=day.isoformat(), key=artifacts.digest(inputs), inputs=inputs,
-            interval=(days[0], (date.fromisoformat(days[-1]) + timedelta(days=1)).isoformat()),
-            versions={GROUPS: table.version()},
-            parent=str(warm) if warm else None,
-            rows={"days": len(days), "impressions": trained.impressions // chosen.epochs,
-                  "pictures": trained.pictures, "unreadable_pictures": len(pictures.unreadable), **_sizes(net)},
-            figures={"mlflow_run_id": run.id, "recipe": chosen.name, **_figures(trained)},
-        )  # fmt: skip
-        parameters = {**chosen.model_dump(mode="json"), "day": day, "parent": warm, "seed": settings.seed}
-        run.log(parameters, _figures(trained))
-        for name in sorted(path.name for path in where.iterdir()):
-            run.add(where / name)
-        address = artifacts.finish(where, manifest)
-        run.add(address)
+        kept = paths.checkpoints(settings) / f"{job.day}-{job.key[:16]}"
+        loop = Loop(chosen, net, learning, pictures, kept, world, held_out, run.curve, profile)
+        trained = loop.run()
+        pictures.check()
+        if world.first:
+            artifacts.fresh(where)
+            model.save(where, chosen, features, maps, net.cpu(), settings.time_zone)
+            manifest = _manifest(job, learning, net, trained, len(pictures.unreadable), warm, run.id, world)
+            run.log(_parameters(job, warm, settings), _figures(trained))
+            for name in sorted(path.name for path in where.iterdir()):
+                run.add(where / name)
+            run.add(artifacts.finish(where, manifest))
         run.end()
     except BaseException:
         run.end("FAILED")
         raise
-    _report(settings, day, started, artifacts.read(address), remarks)
-    return address
+    loop.checkpoints.remove()
+    if pictures.unreadable:
+        remarks.append(f"{len(pictures.unreadable)} pictures missing or unreadable: the grey one stood in")
+    if len(job.days) < settings.window_days:
+        remarks.append(f"{len(job.days)} days of groups, fewer than the window of {settings.window_days}")
+    if world.first:
+        _report(settings, job.day, started, manifest, remarks)
 
 
-def _count(table: reader.DeltaTable, days: list[str], features: list[Feature]) -> int:
-    return sum(len(part) for text in days for part in reader.chunks(table, text, features))
+def _start(net: model.CTRModel, maps: Mapping[str, RowMap], job: Job) -> tuple[Path | None, list[str]]:
+    """Where the CNN's weights begin: the parent's, else the recipe's file, else random. Returns the parent if it is."""
+    refused = model.warm_start(net, maps, model.load_model(job.parent.parent)) if job.parent else "there is none"
+    if job.parent and refused is None:
+        return job.parent, [f"warm start of the CNN from {job.parent}"]
+    if net.cnn is not None and job.recipe.cnn_start is not None:
+        start_from(net.cnn, job.recipe.cnn_start, job.recipe.cnn_start_digest)
+        return None, [f"start of the CNN from {job.recipe.cnn_start}, no parent: {refused}"]
+    return None, [f"random start, no parent: {refused}"]
+
+
+def _manifest(
+    job: Job, learning: Reader, net: model.CTRModel, trained: Trained, unreadable: int, warm: Path | None, run: str,
+    world: World,
+) -> artifacts.Manifest:  # fmt: skip
+    """The interval holds the days of an early stop too: they chose the weights."""
+    return artifacts.Manifest(
+        kind=KIND, day=job.day.isoformat(), key=job.key, inputs=job.inputs,
+        interval=(job.days[0], (date.fromisoformat(job.days[-1]) + timedelta(days=1)).isoformat()),
+        versions={learning.source.name: learning.version},
+        parent=str(warm) if warm else None,
+        rows={"days": len(job.days), "impressions": learning.impressions, "pictures": trained.pictures,
+              "unreadable_pictures": unreadable, **_sizes(net)},
+        figures={"mlflow_run_id": run, "recipe": job.recipe.name, "processes": world.size, **_figures(trained)},
+    )  # fmt: skip
+
+
+def _parameters(job: Job, warm: Path | None, settings: Settings) -> dict[str, object]:
+    return {**job.recipe.model_dump(mode="json"), "day": job.day, "parent": warm, "seed": settings.seed}
 
 
 def _sizes(net: model.CTRModel) -> dict[str, int]:
@@ -125,8 +139,9 @@ def _sizes(net: model.CTRModel) -> dict[str, int]:
 
 
 def _figures(trained: Trained) -> dict[str, float]:
-    names = ("log_loss", "auc", "first_log_loss", "steps", "seconds")
-    return {f"train_{name}": float(asdict(trained)[name]) for name in names}
+    names = ("log_loss", "auc", "first_log_loss", "steps", "impressions", "seconds", "waited")
+    figures = {f"train_{name}": float(asdict(trained)[name]) for name in names}
+    return {name: value for name, value in figures.items() if not math.isnan(value)}  # JSON knows no NaN
 
 
 def _report(settings: Settings, day: date, started: float, manifest: artifacts.Manifest, remarks: list[str]) -> None:

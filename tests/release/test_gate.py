@@ -152,7 +152,7 @@ def test_scores_are_those_of_the_training_side(world):
     from release.held_out import read_day, score
     from serving.bundle import open_bundle
     from training.model import embed_pictures, load_model, tensors
-    from training.reader import Batch, ads_of, open_table
+    from training.reader import open_table
 
     model = world.model(DAY, "sharp")
     address = gate.run(lookup_table.run(model, world.settings), world.settings)
@@ -160,10 +160,9 @@ def test_scores_are_those_of_the_training_side(world):
     bundle = open_bundle(address.parent / "candidate", named=False)
     mine, known = score("x", bundle, rows)
     loaded = load_model(model.parent)
-    batch = Batch(*ads_of(rows), rows)
     vectors = bundle.table.of(rows.ad_id.tolist())[0]
     with torch.inference_mode():
-        logits = loaded.net.dcn(tensors(loaded.features, loaded.maps, batch), torch.from_numpy(np.array(vectors)))
+        logits = loaded.net.dcn(tensors(loaded.features, loaded.maps, rows.codes), torch.from_numpy(np.array(vectors)))
     np.testing.assert_allclose(mine.values, torch.sigmoid(logits).numpy(), atol=1e-5)
     fallback = embed_pictures(model.parent, [(None, None)], world.settings)[0]
     np.testing.assert_allclose(vectors[~known], np.broadcast_to(fallback, vectors[~known].shape), atol=1e-6)

@@ -16,7 +16,9 @@ from release import publications
 from release.publications import Entry
 from release.repeating import model_repeatable, repeatable
 from release.tidy import tidy
+from training.picture_cache import PictureCache
 
+SUFFIXES = (".index", ".pixels")
 OLD, NEW, KEPT_FROM = "2026-01-01", "2026-03-01", "2026-02-01"
 
 
@@ -46,19 +48,20 @@ def test_only_what_no_publication_names_goes(tmp_path: Path) -> None:
     unfinished.mkdir()
     named, unnamed, young = bundle(settings, "a", OLD), bundle(settings, "b", OLD), bundle(settings, "c", NEW)
     publications.append(settings, Entry(OLD, 1, "publish", "a", champion, table, decision, "first"))
-    pictures = [tmp_path / "pictures" / "32" / name[:2] / f"{name}.npy" for name in ("1" * 64, "2" * 64)]
-    for file in pictures:
-        file.parent.mkdir(parents=True)
-        np.save(file, np.zeros(1))
+    caches = [tmp_path / "pictures" / f"{name}{suffix}" for name in ("4-2", "2-1", "8-3") for suffix in SUFFIXES]
+    for size, limit, kept in ((4, 100, 2), (2, 12, 1), (8, 600, 2)):  # full of an old one; full; not full
+        cache = PictureCache(tmp_path / "pictures", size, limit)
+        for digest in "123"[:kept]:
+            cache.keep(digest * 64, np.ones((3, size, size), np.uint8))
     ads = pa.table({"day": [NEW, NEW], "image": ["1" * 64, None]})
     write_deltalake(paths.table(settings, "ads"), ads, partition_by=["day"])
 
-    gone = {Path(refused).parent, unfinished, unnamed, pictures[1]}
+    gone = {Path(refused).parent, unfinished, unnamed, *caches[:2]}
     planned = tidy(settings, KEPT_FROM, dry_run=True)
     assert set(planned.paths) == gone and planned.size > 0 and all(one.exists() for one in gone)
     assert set(tidy(settings, KEPT_FROM).paths) == gone and not any(one.exists() for one in gone)
     assert tidy(settings, KEPT_FROM).paths == []
-    stay = [ancestor, champion, table, decision, fresh, named, young, pictures[0]]
+    stay = [ancestor, champion, table, decision, fresh, named, young, *caches[2:]]
     assert all(Path(one).exists() for one in stay)
 
 

@@ -108,7 +108,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def test_a_request_gets_the_training_sides_scores(settings: Settings, tmp_path: Path) -> None:
     """Training side: torch on the table's codes. Predictor: numpy on codes that it makes from values."""
-    chosen = tiny().model_copy(update={"feature_set": "production", "visual": "none"})
+    chosen = tiny().model_copy(update={"feature_set": "production", "backbone": "none"})
     day = FIRST + timedelta(days=DAYS - 1)
     address = train_day(day, settings, chosen)
     none = VisualTable(np.empty(0, np.int64), np.zeros((1, 0), np.float32))

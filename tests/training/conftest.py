@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import WriterProperties, write_deltalake
 from PIL import Image, ImageDraw
 
 from contracts import paths
@@ -39,8 +39,25 @@ def arrow_type(text: str) -> pa.DataType:
     return pa.list_(pa.struct(fields))
 
 
-def schema() -> pa.Schema:
-    return pa.schema([(c.name, arrow_type(c.type)) for c in group_tables()["ad_groups"].columns])
+def schema(name: str = "ad_groups") -> pa.Schema:
+    return pa.schema([(c.name, arrow_type(c.type)) for c in group_tables()[name].columns])
+
+
+def by_user(ad_groups: pa.Table) -> pa.Table:
+    """The same impressions as `user_groups`: rule and order are Spark's, in plain Python."""
+    table = group_tables()["user_groups"]
+    outer = [name for name in table.names() if name not in ("day", "group_id", "impressions")]
+    inner = {field.name for field in schema("user_groups").field("impressions").type.value_type}
+    groups: dict[tuple[str, str], list[dict[str, object]]] = {}
+    for group in ad_groups.to_pylist():
+        for shown in group["impressions"]:
+            groups.setdefault((group["day"], shown["user_id"]), []).append({**group, **shown})
+    rows = []
+    for (day, user), flat in sorted(groups.items()):
+        flat.sort(key=lambda row: (row["shown_at"], row["impression_id"]))
+        shown_here = [{name: row[name] for name in row if name in inner} for row in flat]
+        rows.append({"day": day, "group_id": user, "impressions": shown_here, **{n: flat[0][n] for n in outer}})
+    return pa.Table.from_pylist(rows, schema=schema("user_groups"))
 
 
 def draw(random: np.random.Generator, hue: float, square: bool, size: int = 40) -> bytes:
@@ -113,8 +130,10 @@ class World:
         return pa.Table.from_pylist(rows, schema=schema())
 
 
-def write(settings: Settings, table: pa.Table) -> None:
-    write_deltalake(paths.table(settings, "ad_groups"), table, mode="append", partition_by=["day"])
+def write(settings: Settings, table: pa.Table, name: str = "ad_groups", row_group: int = 100_000) -> None:
+    properties = WriterProperties(max_row_group_size=row_group)
+    address = paths.table(settings, name)
+    write_deltalake(address, table, mode="append", partition_by=["day"], writer_properties=properties)
 
 
 Made = Callable[..., Settings]
@@ -122,9 +141,15 @@ Made = Callable[..., Settings]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Made:
-    """make(days, impressions a day, ads) -> settings of a home that holds such a table, first day 2026-01-01."""
+    """make(days, impressions a day, ads) -> settings of a home that holds such a table, first day 2026-01-01.
 
-    def build(days: int = 8, impressions: int = 300, ads: int = 40, fresh: int = 2, **overrides: object) -> Settings:
+    `row_group`: most groups of a Parquet row group. `users`: the same impressions as user_groups, too.
+    """
+
+    def build(
+        days: int = 8, impressions: int = 300, ads: int = 40, fresh: int = 2, row_group: int = 100_000,
+        users: bool = False, **overrides: object,
+    ) -> Settings:  # fmt: skip
         settings = Settings.model_validate(
             {"home": tmp_path / "home", "landing": tmp_path / "landing", "recipe": "tiny", **overrides}
         )
@@ -132,7 +157,10 @@ def make(tmp_path: Path) -> Made:
         for n in range(days):
             known = len(world.image)
             world.grow(fresh)
-            write(settings, world.groups(FIRST + timedelta(days=n), impressions, known))
+            groups = world.groups(FIRST + timedelta(days=n), impressions, known)
+            write(settings, groups, row_group=row_group)
+            if users:
+                write(settings, by_user(groups), "user_groups", row_group)
         return settings
 
     return build

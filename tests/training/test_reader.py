@@ -1,4 +1,4 @@
-"""The reader: rule 4's interval, a constant order, every impression once, columns as they were written."""
+"""The reader: rule 4's interval, columns as they were written, row maps fitted on a stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from contracts.features import BY_NAME, feature_set
 from contracts.rows import fit_bins, fit_vocabulary
 from contracts.settings import Settings
 from training import reader, rows_fit
-from training.columns import Impressions
 
 Made = Callable[..., Settings]
 
@@ -39,55 +38,36 @@ def test_without_a_table_the_error_names_the_stage(tmp_path: object) -> None:
         reader.open_table(f"{tmp_path}/nothing")
 
 
-def test_an_epoch_is_every_impression_once_in_a_constant_order(table: DeltaTable) -> None:
-    days = reader.days_with_groups(table)[:3]
-
-    def ids(seed: int) -> list[str]:
-        return [i for b in reader.epoch(table, days, seed, 500, 16, 5) for i in b.impressions.impression_id]
-
-    first = ids(1)
-    assert ids(1) == first and ids(2) != first
-    written = dataset(table, days).to_table()["impressions"].combine_chunks().flatten()
-    assert sorted(first) == sorted(written.field("impression_id").to_pylist())
-
-
-def test_a_batch_holds_each_picture_once_and_bounds_its_share(table: DeltaTable) -> None:
-    for batch in reader.epoch(table, reader.days_with_groups(table), 1, 10_000, 16, 5):
-        pairs = list(zip(batch.ads.image, batch.ads.category, strict=True))
-        assert len(set(pairs)) == len(pairs)
-        assert [batch.ads.image[at] for at in batch.ad_of] == list(batch.impressions.image)
-        assert len(batch.impressions) <= 17 * 5
-
-
-def test_the_buffer_bounds_what_is_held(table: DeltaTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    held: list[int] = []
-    real = reader.concatenate
-
-    def watched(parts: list[Impressions]) -> Impressions:
-        held.append(sum(map(len, parts)))
-        return real(parts)
-
-    monkeypatch.setattr(reader, "concatenate", watched)
-    list(reader.epoch(table, reader.days_with_groups(table), 1, 300, 16, 5))
-    assert max(held) <= 600 and len(held) == 4  # a day of 300 fills it: never more than buffer + one chunk
-
-
 def test_columns_hold_what_the_table_holds(table: DeltaTable) -> None:
     day = "2026-01-02"
-    (batch,) = reader.day_batches(table, day)
+    (batch,) = reader.chunks(table, day)
     rows = dataset(table, [day]).to_table().to_pylist()
     flat = {i["impression_id"]: {**row, **i} for row in rows for i in row["impressions"]}
-    assert len(flat) == len(batch.impressions) == 300
-    for at, name in enumerate(batch.impressions.impression_id):
+    assert len(flat) == len(batch) == 300
+    for at, name in enumerate(batch.impression_id):
         row = flat[name]
-        assert (batch.impressions.label[at], batch.impressions.user_id[at]) == (row["label"], row["user_id"])
-        assert (batch.impressions.ad_id[at], batch.impressions.image[at]) == (row["ad_id"], row["image"])
-        for feature, column in batch.impressions.codes.items():
+        assert (batch.label[at], batch.user_id[at]) == (row["label"], row["user_id"])
+        assert (batch.ad_id[at], batch.image[at]) == (row["ad_id"], row["image"])
+        for feature, column in batch.codes.items():
             value, present = row[f"c_{feature}"], column.present[at]
             if isinstance(present, np.ndarray):
                 assert list(column.codes[at][present]) == (value or [])
             else:
                 assert (column.codes[at] if present else None) == value
+
+
+def test_user_groups_have_the_same_flat_columns(make: Made) -> None:
+    settings = make(days=1, users=True)
+    by_id = []
+    for name in ("ad_groups", "user_groups"):
+        (part,) = reader.chunks(reader.open_table(paths.table(settings, name)), "2026-01-01")
+        by_id.append(part.take(np.argsort(part.impression_id.astype(str))))
+    one, other = by_id
+    for name in ("label", "user_id", "impression_id", "ad_id", "image"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for name, column in one.codes.items():
+        np.testing.assert_array_equal(column.codes, other.codes[name].codes)
+        np.testing.assert_array_equal(column.present, other.codes[name].present)
 
 
 def test_fingerprint_is_of_the_days_files_only(make: Made) -> None:

@@ -13,22 +13,18 @@ import pytest
 import safetensors.numpy
 import torch
 from deltalake import DeltaTable, write_deltalake
-from PIL import Image
 from pydantic import ValidationError
 
 from contracts import artifacts, paths
-from contracts.errors import AdLensError, DamagedArtifact, MissingArtifact, SettingsError
+from contracts.errors import DamagedArtifact, InputError, MissingArtifact, SettingsError
 from contracts.features import feature_set
 from contracts.hashing import code
 from contracts.report import read_all
 from contracts.settings import Settings
-from training import model, reader
+from training import model
 from training.__main__ import main
-from training.cscnn import GREY
 from training.evaluate import score_day
-from training.loop import Loop
 from training.parent import parent_of
-from training.pictures import Pictures
 from training.recipes import RECIPES, Recipe, recipe, tiny
 from training.train import train_day
 
@@ -77,6 +73,24 @@ def test_a_day_trains_learns_and_is_returned_when_run_again(make: Made) -> None:
         train_day(DAY, settings)
 
 
+@pytest.mark.parametrize("grouping, table", [("user", "user_groups"), ("none", "ad_groups")])
+def test_another_grouping_changes_only_what_is_read(make: Made, grouping: str, table: str) -> None:
+    settings = make(days=8, impressions=60, ads=10, users=True)
+    chosen = tiny().model_copy(update={"grouping": grouping, "epochs": 2})
+    manifest = artifacts.read(train_day(DAY, settings, chosen))
+    assert manifest.rows["impressions"] == 7 * 60 and manifest.interval == ("2026-01-01", "2026-01-08")
+    assert manifest.versions == {table: DeltaTable(paths.table(settings, table)).version()}
+    assert 0 < manifest.figures["train_waited"] < manifest.figures["train_seconds"]
+
+
+def test_too_many_missing_pictures_stop_the_run(make: Made) -> None:
+    settings = make(days=8, impressions=60, ads=10)
+    for name in _images(settings)[:8]:
+        (paths.images(settings) / f"{name}.jpg").unlink()
+    with pytest.raises(InputError, match="missing or unreadable.*unreadable_bound"):
+        train_day(DAY, settings)
+
+
 def _images(settings: Settings) -> list[str]:
     return sorted(path.stem for path in paths.images(settings).glob("*.jpg"))
 
@@ -120,10 +134,10 @@ def test_category_priors_follow_the_category_not_its_row() -> None:
 
     old, old_maps = with_categories(10, 20, 30)
     new, new_maps = with_categories(20, 25, 30)
-    before = new.state_dict()["cnn.layer1.0.attention1.channel.prior"].clone()
+    before = new.state_dict()["cnn.backbone.layer1.0.attention1.channel.prior"].clone()
     parent = model.LoadedModel(tiny(), features, old_maps, old, {})
     assert model.warm_start(new, new_maps, parent) is None
-    name = "cnn.layer1.0.attention1.channel.prior"
+    name = "cnn.backbone.layer1.0.attention1.channel.prior"
     got, source = new.state_dict()[name], old.state_dict()[name]
     assert torch.equal(got[[0, 1, 2, 4]], source[[0, 1, 3, 4]])  # reserved rows, 20 and 30
     assert torch.equal(got[3], before[3])  # 25 is new
@@ -148,32 +162,6 @@ def test_a_logged_parent_that_is_gone_stops_the_run(make: Made) -> None:
     log(settings, ("2026-01-05", 1, "/gone/manifest.json"))
     with pytest.raises(MissingArtifact, match="/gone/manifest.json"):
         train_day(DAY, settings)
-
-
-def test_nan_stops_the_run(make: Made) -> None:
-    settings = make(days=2)
-    table = reader.open_table(paths.table(settings, "ad_groups"))
-    features, chosen = list(feature_set("daily")), tiny()
-    maps = _hash_maps(features)
-    net = model.CTRModel(chosen, features, maps)
-    loop = Loop(chosen, features, maps, net, Pictures(settings, 16), 1)
-    with torch.no_grad():
-        net.dcn.out.bias.fill_(float("nan"))
-    with pytest.raises(AdLensError, match="the loss became nan"):
-        loop.step(next(reader.day_batches(table, "2026-01-01")))
-
-
-def test_missing_and_broken_pictures_are_grey_and_a_late_one_is_seen(make: Made) -> None:
-    settings = make(days=1)
-    store = Pictures(settings, 8)
-    (paths.images(settings) / "bad.jpg").write_bytes(b"<html>404</html>")
-    got = store.load([None, "absent", "bad"])
-    assert got.shape == (3, 3, 8, 8) and (got == GREY).all() and store.unreadable == {"absent", "bad"}
-    Image.new("RGB", (20, 10), (255, 0, 0)).save(paths.images(settings) / "absent.jpg")
-    late = Pictures(settings, 8)
-    assert late.load(["absent"])[0, 0].float().mean() > 240
-    (paths.images(settings) / "absent.jpg").unlink()
-    assert torch.equal(Pictures(settings, 8).load(["absent"]), late.load(["absent"]))  # from the cache
 
 
 def test_recipes_refuse_unknown_keys_and_names() -> None:

@@ -1,5 +1,7 @@
-"""CSCNN's category-specific attention: Eq 8 to 11, with the readings C1-C6, C9-C12, C28.
+"""Attention in a convolutional layer, with and without a category's prior: CSCNN, Eq 8 to 11.
 
+Without prior these are SE (one pool, no spatial part), CBAM-channel and CBAM-all; with it, the same "+CSCNN" (Table 5).
+Readings C1-C6, C9-C12, C28.
 Shapes: B pictures, C channels, P = C' prior channels, K category rows, H, W the feature map, h = H' = W' of the prior.
 """
 
@@ -9,29 +11,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.layers.gates import channel_gate, channel_pools, spatial_gate, spatial_pools
+
 PRIOR_STD = 1.0  # C10: "randomly initialized" is all the paper says; at 0.02 categories are told apart too late
 
 
 class ChannelAttention(nn.Module):
     """Eq 10: M_c = sigmoid(MLP[AvgP(F), A_c^k] + MLP[MaxP(F), A_c^k]), and Eq 8: F' = M_c * F.
 
-    The shared MLP is (C + P) -> C/reduction -> C with a ReLU between (C1, C2).
+    The shared MLP is (C + P) -> C/reduction -> C with a ReLU between (C1, C2). `both_pools` False leaves MaxP out: SE.
     """
 
-    def __init__(self, channels: int, categories: int, prior: int = 20, reduction: int = 4):
+    def __init__(
+        self, channels: int, categories: int, prior: int = 20, reduction: int = 4, bias: bool = True,
+        both_pools: bool = True,
+    ):  # fmt: skip
+        """`prior` 0: no category."""
         super().__init__()
-        self.prior = nn.Parameter(torch.empty(categories, prior))
-        self.hidden = nn.Linear(channels + prior, channels // reduction)
-        self.gate = nn.Linear(channels // reduction, channels)
-        nn.init.normal_(self.prior, std=PRIOR_STD)
+        self.prior = nn.Parameter(torch.empty(categories, prior).normal_(std=PRIOR_STD)) if prior else None
+        self.hidden = nn.Linear(channels + prior, max(1, channels // reduction), bias=bias)
+        self.gate = nn.Linear(max(1, channels // reduction), channels, bias=bias)
+        self.both_pools = both_pools
 
     def forward(self, map_BCHW: Tensor, category_B: Tensor) -> Tensor:
         """`category_B`: row of the category_id RowMap, int64. Returns F' of the same shape as F."""
-        prior_BP = F.embedding(category_B, self.prior)
-        pooled_2BC = torch.cat([map_BCHW.mean((2, 3)), map_BCHW.amax((2, 3))])
-        hidden = F.relu(self.hidden(torch.cat([pooled_2BC, prior_BP.to(pooled_2BC.dtype).repeat(2, 1)], 1)))
-        average_BC, maximum_BC = self.gate(hidden).chunk(2)
-        return torch.sigmoid(average_BC + maximum_BC)[:, :, None, None] * map_BCHW
+        map_BCHW, mean_BC, maximum_BC = channel_pools(map_BCHW, self.both_pools)
+        pooled = torch.cat([mean_BC, maximum_BC]) if self.both_pools else mean_BC
+        if self.prior is not None:
+            prior_BP = F.embedding(category_B, self.prior).to(pooled.dtype)
+            pooled = torch.cat([pooled, prior_BP.repeat(2 if self.both_pools else 1, 1)], 1)
+        logits = self.gate(F.relu(self.hidden(pooled)))
+        if self.both_pools:
+            logits = sum(logits.chunk(2))
+        return channel_gate(map_BCHW, torch.sigmoid(logits))
 
 
 class SpatialAttention(nn.Module):
@@ -42,25 +54,28 @@ class SpatialAttention(nn.Module):
     """
 
     def __init__(self, categories: int, prior_size: int = 6):
+        """`prior_size` 0: no category."""
         super().__init__()
-        self.prior = nn.Parameter(torch.empty(categories, 1, prior_size, prior_size))
-        self.filter = nn.Conv2d(3, 1, 7, padding=3, bias=False)
-        nn.init.normal_(self.prior, std=PRIOR_STD)
+        shape = (categories, 1, prior_size, prior_size)
+        self.prior = nn.Parameter(torch.empty(shape).normal_(std=PRIOR_STD)) if prior_size else None
+        self.filter = nn.Conv2d(3 if prior_size else 2, 1, 7, padding=3, bias=False)
 
     def forward(self, map_BCHW: Tensor, category_B: Tensor) -> Tensor:
-        small = F.embedding(category_B, self.prior.flatten(1)).view(-1, 1, *self.prior.shape[2:])
-        prior_B1HW = F.interpolate(small, size=map_BCHW.shape[2:], mode="bilinear", align_corners=False)
-        planes = [map_BCHW.amax(1, keepdim=True), map_BCHW.mean(1, keepdim=True), prior_B1HW.to(map_BCHW.dtype)]
-        return torch.sigmoid(self.filter(torch.cat(planes, 1))) * map_BCHW
+        map_BCHW, maximum_B1HW, mean_B1HW = spatial_pools(map_BCHW)
+        planes = [maximum_B1HW, mean_B1HW]
+        if self.prior is not None:
+            small = F.embedding(category_B, self.prior.flatten(1)).view(-1, 1, *self.prior.shape[2:])
+            resized = F.interpolate(small, size=map_BCHW.shape[2:], mode="bilinear", align_corners=False)
+            planes.append(resized.to(map_BCHW.dtype))
+        return spatial_gate(map_BCHW, torch.sigmoid(self.filter(torch.cat(planes, 1))))
 
 
-class CategoryAttention(nn.Module):
+class ChannelThenSpatial(nn.Module):
     """Channel attention, then spatial attention (Eq 8, 9): F -> F''. Own parameters for each layer (C9)."""
 
-    def __init__(self, channels: int, categories: int, prior: int = 20, prior_size: int = 6, reduction: int = 4):
+    def __init__(self, channel: ChannelAttention, spatial: SpatialAttention):
         super().__init__()
-        self.channel = ChannelAttention(channels, categories, prior, reduction)
-        self.spatial = SpatialAttention(categories, prior_size)
+        self.channel, self.spatial = channel, spatial
 
     def forward(self, map_BCHW: Tensor, category_B: Tensor) -> Tensor:
         return self.spatial(self.channel(map_BCHW, category_B), category_B)

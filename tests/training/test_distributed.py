@@ -1,0 +1,56 @@
+"""Two processes over gloo do what one does; uneven shards end together; what was stopped goes on with as many."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from contracts import artifacts
+from contracts.settings import Settings
+from tests.training.two_processes import updated
+from training.distributed import World
+
+Made = Callable[..., Settings]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def torchrun(settings: Settings, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ADLENS_HOME": str(settings.home_path),
+        "ADLENS_LANDING": str(settings.landing_path), "ADLENS_RECIPE": settings.recipe, **more,
+    }  # fmt: skip
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *command]
+    return subprocess.run(run, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_two_processes_update_as_one_does(make: Made, tmp_path: Path) -> None:
+    settings = make(days=2, impressions=600)
+    alone = updated(settings, World(torch.device("cpu")))
+    done = torchrun(settings, str(ROOT / "tests/training/two_processes.py"), str(tmp_path))
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = (safetensors.torch.load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
+    for name, value in alone.items():
+        np.testing.assert_allclose(first[name], value, atol=2e-6, err_msg=name)
+        assert torch.equal(first[name], second[name]), name  # and they agree to the bit
+
+
+def test_uneven_shards_end_together_and_a_day_is_trained(make: Made, tmp_path: Path) -> None:
+    recipe = tmp_path / "uneven.yaml"
+    recipe.write_text("base: tiny\nbuffer_impressions: 400\n")
+    settings = make(days=8, impressions=200, recipe=str(recipe))
+    address = tmp_path / "address"
+    done = torchrun(
+        settings, "-m", "training", "train", "--day", "2026-01-08", "--address-file", str(address)
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    manifest = artifacts.read(address.read_text())
+    assert manifest.figures["processes"] == 2
+    assert manifest.rows["impressions"] == manifest.figures["train_impressions"] == 7 * 200
+    assert manifest.figures["train_log_loss"] < 1

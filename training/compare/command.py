@@ -1,0 +1,144 @@
+"""`adlens train compare`: what each rung of CSCNN's Table 8 is worth on one's own data, or a recipe against another.
+
+Trains every rung for each held-out day D on the days before it (rule 4), from scratch, with several seeds; scores D;
+pools the days. Tuning, where asked for, gives each rung the same number of trials on the day before the first held-out
+one. Finished trainings are found again: stop it and start it as you like. Tables and landing folder are only read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+
+from contracts import paths
+from contracts.artifacts import write_atomically
+from contracts.days import parse_day
+from contracts.errors import AdLensError, SettingsError
+from contracts.settings import Settings, load
+from training import metrics
+from training.compare.figures import Figures, compared, shown, true_probabilities
+from training.compare.plot import draw
+from training.compare.report import table_of
+from training.compare.rungs import RUNGS, trials, variant
+from training.compare.runs import Result, Run, carry_out, own_home, pooled
+from training.compare.shuffled import with_shuffled_pictures
+from training.evaluate import Scored
+from training.reader import open_table, training_interval
+from training.recipes import Recipe, recipe
+from training.stream import TABLES
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="adlens train compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--last", required=True, metavar="D", help="last held-out day; it must have groups")
+    parser.add_argument("--days", type=int, default=3, help="held-out days, up to the last one")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--tune", type=int, default=1, metavar="N", help="trials of rates a rung; 1: the recipe's own")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
+    parser.add_argument("--rungs", nargs="+", metavar="NAME", help=f"some of: {', '.join(RUNGS)}")
+    parser.add_argument("--against", metavar="RECIPE", help="instead of the rungs: this recipe, then the setting's one")
+    parser.add_argument("--shuffle", action="store_true", help="control: each ad gets another ad's picture")
+    parser.add_argument("--name", help="of the folder below <home>/compare; default: from the other options")
+    return parser.parse_args(argv)
+
+
+def recipes_of(asked: argparse.Namespace, settings: Settings) -> dict[str, Recipe]:
+    chosen = recipe(settings.recipe)
+    if asked.against:
+        return {asked.against: recipe(asked.against), settings.recipe: chosen}
+    unknown = sorted(set(asked.rungs or ()) - set(RUNGS))
+    if unknown:
+        raise SettingsError(f"--rungs: no rung {', '.join(unknown)}; known: {', '.join(RUNGS)}")
+    return {name: variant(chosen, name) for name in RUNGS if not asked.rungs or name in asked.rungs}
+
+
+def tuned(recipes: Mapping[str, Recipe], asked: argparse.Namespace, settings: Settings) -> dict[str, Recipe]:
+    """Of each one's trials that with the best AUC on the day before the first held-out one."""
+    day = parse_day(asked.last) - timedelta(days=asked.days)
+    tried = {name: trials(chosen, asked.tune, settings.seed) for name, chosen in recipes.items()}
+    if asked.tune <= 1:
+        return {name: one[0] for name, one in tried.items()}
+    results = carry_out([Run(one, day, settings.seed) for each in tried.values() for one in each], settings, asked.jobs)
+    aucs = np.reshape([metrics.auc(one.scored.label, one.scored.score) for one in results], (len(tried), asked.tune))
+    for name, values in zip(tried, aucs.tolist(), strict=True):
+        print(f"tuning on {day}: {name}: AUC {', '.join(f'{value:.4f}' for value in values)}", file=sys.stderr)
+    return {name: each[int(at)] for (name, each), at in zip(tried.items(), aucs.argmax(1), strict=True)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    asked = parsed(argv)
+    try:
+        settings = load()
+        name = asked.name or "-".join(["against"] * bool(asked.against) + ["shuffled"] * asked.shuffle) or "rungs"
+        own = own_home(settings, name)
+        if asked.shuffle:
+            own = own.model_copy(update={"landing": with_shuffled_pictures(settings, own.home_path)})
+        print(_compare(asked, settings, own))
+    except AdLensError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _compare(asked: argparse.Namespace, settings: Settings, own: Settings) -> str:
+    last = parse_day(asked.last)
+    held_out = [last - timedelta(days=n) for n in reversed(range(asked.days))]
+    recipes = tuned(recipes_of(asked, settings), asked, own)
+    seeds = [settings.seed + n for n in range(asked.seeds)]
+    runs = [Run(one, day, seed) for one in recipes.values() for seed in seeds for day in held_out]
+    results = np.array(carry_out(runs, own, asked.jobs), object).reshape(len(recipes), len(seeds), len(held_out))
+    scored = [[pooled(result.scored for result in days) for days in of_seeds] for of_seeds in results]
+    first = scored[0][0]
+    best = true_probabilities(settings.landing_path, [day.isoformat() for day in held_out], first)
+    known = np.ones(len(first.label), np.bool_) if best is None else np.isfinite(best)
+    cold = known & _cold(results[0, 0], settings)
+    slices = {"all": known, "cold ads": cold}
+    samples, seed = settings.bootstrap_samples, settings.seed
+    figures = {
+        what: dict(zip(recipes, compared(scored, best, rows, samples, seed), strict=True))
+        for what, rows in slices.items()
+        if first.label[rows].any()
+    }
+    top = {} if best is None else {what: metrics.auc(first.label[r], best[r]) for what, r in slices.items()}
+    costs = {name: _cost(of_recipe.ravel().tolist()) for name, of_recipe in zip(recipes, results, strict=True)}
+    return _written(own.home_path, asked, first, figures, top, costs, recipes)
+
+
+def _cold(results: Sequence[Result], settings: Settings) -> np.ndarray:
+    """Of the pooled rows those whose ad had no impression in its own day's training window."""
+    table = open_table(paths.table(settings, TABLES["ad"]))
+    parts = []
+    for result in results:
+        day = parse_day(result.address.parent.parent.name)
+        days = training_interval(table, day, settings.window_days, settings.min_training_days)
+        parts.append(metrics.cold(result.scored.ad_id, shown(table, days)))
+    return np.concatenate(parts)
+
+
+def _cost(results: Sequence[Result]) -> dict[str, float]:
+    return {"seconds": float(np.mean([r.seconds for r in results])), "parameters": results[0].parameters}
+
+
+def _written(
+    home: Path, asked: argparse.Namespace, first: Scored, figures: Mapping[str, Mapping[str, Figures]],
+    top: Mapping[str, float], costs: Mapping[str, Mapping[str, float]], recipes: Mapping[str, Recipe],
+) -> str:  # fmt: skip
+    text = table_of(figures, top, costs, rows=len(first.label), days=asked.days, seeds=asked.seeds, tune=asked.tune)
+    whole = {
+        "asked": vars(asked), "best_possible": dict(top), "costs": dict(costs),
+        "recipes": {name: one.model_dump(mode="json") for name, one in recipes.items()},
+        "figures": {what: {name: asdict(one) for name, one in each.items()} for what, each in figures.items()},
+    }  # fmt: skip
+    write_atomically(home / "report.md", text + "\n")
+    write_atomically(home / "figures.json", json.dumps(whole, indent=2) + "\n")
+    draw(figures["all"], top.get("all"), home / "auc.png")
+    return f"{text}\n\n{home / 'report.md'}, figures.json, auc.png"
