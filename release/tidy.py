@@ -3,7 +3,8 @@
 Kept for ever: run reports (a few KB a day), the publication log and the gate's decisions in their tables, every bundle,
 model, table and decision that the publication log names (so any publication can be served again), and the ancestors of
 these models. Removed: artifacts, finished or not, and bundles of days before the first kept one that none of these
-names, and caches of decoded pictures that are full of some which the kept catalogues do not know.
+names, trainings of these days that were stopped and not gone on with, and caches of decoded pictures that are full of
+some which the kept catalogues do not know.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Tidied:
 def tidy(settings: Settings, first_kept: str, dry_run: bool = False) -> Tidied:
     """Removes what nobody needs of days before `first_kept`. A second call finds nothing."""
     with publications.alone(settings):
-        doomed = [*_artifacts(settings, first_kept), *_bundles(settings, first_kept), *_pictures(settings)]
+        stopped = [one for one in sorted(paths.checkpoints(settings).glob("*-*-*-*")) if one.name < first_kept]
+        doomed = [*_artifacts(settings, first_kept), *_bundles(settings, first_kept), *stopped, *_pictures(settings)]
         size = sum(_size(one) for one in doomed)
         if not dry_run:
             for one in doomed:

@@ -91,7 +91,7 @@ class Loop:
     def _pass(self, epoch: int, start: Position | None) -> None:
         saved = time.monotonic()
         with self._batches(self.reader, epoch, start) as batches, traced(self.profile) as tick:
-            for batch, rows in self._together(batches):
+            for batch, rows in self._together(batches, self._spare(epoch, start)):
                 self._update(batch, rows)
                 tick()
                 late = time.monotonic() - saved > self.recipe.checkpoint_minutes * 60
@@ -121,9 +121,15 @@ class Loop:
         self.net.train()
         return ends
 
-    def _together(self, batches: Iterator[Batch]) -> Iterator[tuple[Batch, int]]:
+    def _spare(self, epoch: int, start: Position | None) -> Batch | None:
+        """The batch before `start`: what a process that has nothing left to read takes part with."""
+        if start is None or self.world.size == 1:
+            return None
+        with self._batches(self.reader, epoch, start._replace(batch=start.batch - 1)) as batches:
+            return next(batches).to(self.world.device)
+
+    def _together(self, batches: Iterator[Batch], last: Batch | None) -> Iterator[tuple[Batch, int]]:
         """Each batch with the impressions of all processes; a process without any more repeats its last one, as 0."""
-        last: Batch | None = None
         while True:
             batch = next(batches, None)
             batch = batch.to(self.world.device) if batch is not None else None
@@ -131,7 +137,7 @@ class Loop:
             if not rows:
                 return
             last = batch if batch is not None else last
-            assert last is not None  # the plan gives each process a buffer
+            assert last is not None  # the plan gives each process a buffer, and a checkpoint follows a batch
             self.counts = batch is not None
             yield last, int(rows)
 

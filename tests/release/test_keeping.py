@@ -56,12 +56,16 @@ def test_only_what_no_publication_names_goes(tmp_path: Path) -> None:
     ads = pa.table({"day": [NEW, NEW], "image": ["1" * 64, None]})
     write_deltalake(paths.table(settings, "ads"), ads, partition_by=["day"])
 
-    gone = {Path(refused).parent, unfinished, unnamed, *caches[:2]}
+    stopped, going = (paths.checkpoints(settings) / f"{day}-0a" for day in (OLD, NEW))
+    for training in (stopped, going):
+        (training / "step-3").mkdir(parents=True)
+
+    gone = {Path(refused).parent, unfinished, unnamed, stopped, *caches[:2]}
     planned = tidy(settings, KEPT_FROM, dry_run=True)
     assert set(planned.paths) == gone and planned.size > 0 and all(one.exists() for one in gone)
     assert set(tidy(settings, KEPT_FROM).paths) == gone and not any(one.exists() for one in gone)
     assert tidy(settings, KEPT_FROM).paths == []
-    stay = [ancestor, champion, table, decision, fresh, named, young, *caches[2:]]
+    stay = [ancestor, champion, table, decision, fresh, named, young, going, *caches[2:]]
     assert all(Path(one).exists() for one in stay)
 
 

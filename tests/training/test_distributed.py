@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,18 +18,27 @@ from contracts import artifacts
 from contracts.settings import Settings
 from tests.training.two_processes import updated
 from training.distributed import World
+from training.model import WEIGHTS_FILE
 
 Made = Callable[..., Settings]
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def torchrun(settings: Settings, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+def started(settings: Settings, *command: str, **more: str) -> subprocess.Popen[str]:
+    """In a process group of its own."""
     environment = {
         **os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ADLENS_HOME": str(settings.home_path),
         "ADLENS_LANDING": str(settings.landing_path), "ADLENS_RECIPE": settings.recipe, **more,
     }  # fmt: skip
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *command]
-    return subprocess.run(run, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(run, env=environment, cwd=ROOT, text=True, start_new_session=True, **pipes)  # type: ignore
+
+
+def torchrun(settings: Settings, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    process = started(settings, *command, **more)
+    said, _ = process.communicate(timeout=600)
+    return subprocess.CompletedProcess(command, process.returncode, said, said)
 
 
 def test_two_processes_update_as_one_does(make: Made, tmp_path: Path) -> None:
@@ -39,6 +50,29 @@ def test_two_processes_update_as_one_does(make: Made, tmp_path: Path) -> None:
     for name, value in alone.items():
         np.testing.assert_allclose(first[name], value, atol=2e-6, err_msg=name)
         assert torch.equal(first[name], second[name]), name  # and they agree to the bit
+
+
+def test_killed_it_goes_on_with_as_many_to_the_same_bits(make: Made, tmp_path: Path) -> None:
+    recipe = tmp_path / "kept.yaml"
+    recipe.write_text("base: tiny\nbuffer_impressions: 300\ncheckpoint_minutes: 0\npictures_per_batch: 4\n")
+    settings = make(days=8, impressions=150, recipe=str(recipe))
+    train = ("-m", "training", "train", "--day", "2026-01-08", "--address-file")
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    done = torchrun(settings, *train, str(whole))
+    assert done.returncode == 0, done.stderr[-3000:]
+
+    other = settings.model_copy(update={"home": tmp_path / "other"})
+    tables = {"ADLENS_TABLES": str(settings.home_path / "tables")}
+    process = started(other, *train, str(again), **tables)
+    while not list(other.home_path.glob("checkpoints/*/latest.json")) and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(other.home_path.glob("checkpoints/*/latest.json")), "it ended before it could be killed"
+    done = torchrun(other, *train, str(again), **tables)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (safetensors.torch.load_file(Path(file.read_text()).parent / WEIGHTS_FILE) for file in (whole, again))
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_uneven_shards_end_together_and_a_day_is_trained(make: Made, tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""`adlens train compare` on a made world, end to end; and its figures by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contracts import paths
+from contracts.settings import Settings
+from training.__main__ import main
+from training.compare.figures import compared, shown, true_probabilities
+from training.compare.rungs import RUNGS, trials, variant
+from training.compare.shuffled import with_shuffled_pictures
+from training.evaluate import Scored
+from training.reader import open_table
+from training.recipes import daily
+
+Made = Callable[..., Settings]
+
+
+def scored(label: np.ndarray, score: np.ndarray) -> Scored:
+    rows = np.arange(len(label))
+    names = rows.astype(str).astype(object)
+    return Scored(names, (rows % 40).astype(str).astype(object), names, label.astype(np.float32), score)
+
+
+def test_the_rungs_are_table_8s() -> None:
+    five = [variant(daily(), name) for name in RUNGS]
+    assert [one.backbone for one in five] == ["none"] + 4 * ["resnet18"]
+    assert [one.cnn_fixed for one in five] == [False, True, False, False, False]
+    assert [one.attention for one in five[1:]] == ["none", "none", "cbam", "cbam"]
+    assert [one.category_prior for one in five[1:]] == [False, False, False, True]
+
+
+def test_each_rung_is_tuned_with_the_same_draws() -> None:
+    tried = [trials(variant(daily(), name), 4, seed=3) for name in RUNGS]
+    assert all(len(each) == 4 and each[0].dense_rate == daily().dense_rate for each in tried)
+    assert len({tuple(one.dense_rate for one in each) for each in tried}) == 1
+    factors = [one.dense_rate / daily().dense_rate for one in tried[0]]
+    assert len(set(factors)) == 4 and all(1 / 3 <= factor <= 3 for factor in factors)
+
+
+def test_gains_are_paired_and_shares_are_of_the_way_to_the_best() -> None:
+    random = np.random.default_rng(0)
+    truth = random.random(4000)
+    label = (random.random(4000) < truth).astype(np.float32)
+    noise = [random.normal(size=4000) for _ in range(2)]
+    weak = [scored(label, 0.1 * truth + one) for one in noise]
+    strong = [scored(label, 2 * truth + one) for one in noise]
+    every = np.ones(4000, np.bool_)
+    first, better, best = compared([weak, strong, [scored(label, truth)] * 2], truth, every, 200, 1)
+    assert (first.gain.value, first.gain.low, first.gain.high) == (0, 0, 0)
+    assert better.gain.low > 0 and better.gain.low < better.gain.value < better.gain.high
+    assert better.closed is not None and 0 < better.closed.low < better.closed.value < better.closed.high < 1
+    assert best.closed is not None and best.closed.low == pytest.approx(1) and best.spread == 0
+    (alone,) = compared([weak], None, every, 50, 1)
+    assert alone.closed is None
+
+
+def test_two_rungs_from_the_command_to_the_report(
+    make: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = make(days=9, impressions=250, min_training_days=5)
+    truth = settings.landing_path / "truth" / "day=2026-01-09"
+    truth.mkdir(parents=True)
+    ids = [f"2026-01-09-{at}" for at in range(250)]
+    pq.write_table(pa.table({"impression_id": ids, "p": np.linspace(0.1, 0.4, 250)}), truth / "truth.parquet")
+    for name in ("home", "landing", "recipe", "min_training_days"):
+        monkeypatch.setenv(f"ADLENS_{name.upper()}", str(getattr(settings, name)))
+    monkeypatch.setenv("ADLENS_BOOTSTRAP_SAMPLES", "20")
+    words = ["train", "compare", "--last", "2026-01-09", "--days", "1", "--seeds", "2", "--jobs", "1"]
+    assert main([*words, "--rungs", "DCN", "DCN + CSCNN"]) == 0
+    said = capsys.readouterr().out
+    assert "| DCN + CSCNN | 0." in said and "best possible" in said and "cold ads" in said
+    home = settings.home_path / "compare" / "rungs"
+    whole = json.loads((home / "figures.json").read_text())
+    assert set(whole["figures"]["all"]) == {"DCN", "DCN + CSCNN"}
+    assert whole["costs"]["DCN + CSCNN"]["parameters"] > whole["costs"]["DCN"]["parameters"]
+    assert (home / "auc.png").stat().st_size > 5_000
+    assert not (settings.home_path / "artifacts").exists()  # the comparison keeps to its own folder
+    assert main([*words, "--rungs", "DCM"]) == 6
+    assert "no rung DCM" in capsys.readouterr().err
+
+
+def test_an_ad_without_a_group_in_the_window_is_cold(make: Made) -> None:
+    settings = make(days=3, impressions=200, ads=20, fresh=5)
+    table = open_table(paths.table(settings, "ad_groups"))
+    before, after = (shown(table, days) for days in (["2026-01-01"], ["2026-01-01", "2026-01-02"]))
+    assert "ad24" in before and "ad29" not in before and "ad29" in after
+    assert sum(after.values()) == open_table(paths.table(settings, "ad_groups")).to_pyarrow_dataset().filter(
+        pa.compute.field("day") < "2026-01-03"
+    ).count_rows()
+
+
+def test_truth_is_nan_where_the_generator_knows_nothing(tmp_path: Path) -> None:
+    rows = scored(np.zeros(2, np.float32), np.zeros(2))
+    assert true_probabilities(tmp_path, ["2026-01-01"], rows) is None
+    folder = tmp_path / "truth" / "day=2026-01-01"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"impression_id": ["0"], "p": [0.25]}), folder / "truth.parquet")
+    found = true_probabilities(tmp_path, [date(2026, 1, 1).isoformat()], rows)
+    assert found is not None and found[0] == 0.25 and np.isnan(found[1])
+
+
+def test_shuffled_pictures_are_other_ads(make: Made) -> None:
+    settings = make(days=1)
+    landing = with_shuffled_pictures(settings, settings.home_path / "compare" / "x")
+    assert with_shuffled_pictures(settings, settings.home_path / "compare" / "x") == landing
+    moved = [link for link in (landing / "images").iterdir() if link.resolve().name != link.name]
+    files = list(paths.images(settings).iterdir())
+    assert len(list((landing / "images").iterdir())) == len(files) and len(moved) > len(files) / 2
