@@ -67,7 +67,7 @@ def test_gains_are_paired_and_shares_are_of_the_way_to_the_best() -> None:
 def test_two_rungs_from_the_command_to_the_report(
     make: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = make(days=9, impressions=250, min_training_days=5)
+    settings = make(days=9, impressions=250, fresh=12, min_training_days=5)
     truth = settings.landing_path / "truth" / "day=2026-01-09"
     truth.mkdir(parents=True)
     ids = [f"2026-01-09-{at}" for at in range(250)]

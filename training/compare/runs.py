@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from datetime import date
+from io import StringIO
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -60,7 +62,8 @@ def carry_out(runs: Sequence[Run], settings: Settings, jobs: int) -> list[Result
 
 def _one(run: Run, settings: Settings) -> Result:
     seeded = settings.model_copy(update={"seed": run.seed})
-    address = train_day(run.day, seeded, run.recipe, _no_parent)
+    with redirect_stderr(StringIO()):  # several bars at a time would overwrite each other
+        address = train_day(run.day, seeded, run.recipe, _no_parent)
     manifest = artifacts.read(address)
     return Result(
         score_day(address.parent, run.day.isoformat(), settings), float(manifest.figures["train_seconds"]),
