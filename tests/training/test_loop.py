@@ -89,6 +89,7 @@ def _tables(settings: Settings) -> str:
 
 def test_sigterm_writes_a_checkpoint_and_says_so(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, chosen = make(days=8, impressions=120), small(checkpoint_minutes=60.0)
+    before = signal.getsignal(signal.SIGTERM)
     taken, whole = [], Step.__call__
 
     def step(self: Step, *args: object) -> tuple[float, torch.Tensor]:
@@ -101,7 +102,7 @@ def test_sigterm_writes_a_checkpoint_and_says_so(make: Made, monkeypatch: pytest
     with pytest.raises(Interrupted, match="after 3 steps; run again"):
         train_day(DAY, settings, chosen)
     stopped_after = len(taken)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is before
     address = train_day(DAY, settings, chosen)
     assert artifacts.read(address).figures["train_steps"] == len(taken) and stopped_after == 3
 
