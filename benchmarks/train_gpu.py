@@ -36,6 +36,7 @@ from training.pictures import Pictures
 from training.prefetch import ready
 from training.recipes import Recipe, production
 from training.rows_fit import fit
+from training.shuffle import Piece
 from training.step import Step
 from training.stream import Reader
 
@@ -90,7 +91,7 @@ def step_speed(chosen: Recipe, settings: Settings, world: World, steps: int) -> 
     return took, net, batch
 
 
-def _forever(stream: Reader) -> Iterator:  # type: ignore[type-arg]
+def _forever(stream: Reader) -> Iterator[Piece]:
     epoch = 0
     while True:
         yield from stream.pieces(epoch)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
@@ -63,15 +61,13 @@ def visual_of(bundle: Bundle, rows: Impressions) -> NDArray[np.float32]:
 def best_possible(settings: Settings, day: str, rows: Impressions) -> float | None:
     """AUC of the true probabilities, where the generator left them. For summaries; the verdict never sees it."""
     from training.metrics import auc
+    from training.truth import true_probabilities
 
-    path: Path = settings.landing_path / "truth" / f"day={day}" / "truth.parquet"
-    if not path.is_file():
+    true = true_probabilities(settings, [day], rows.impression_id)
+    if true is None:
         return None
-    truth = pq.read_table(path, columns=["impression_id", "p"])
-    p = dict(zip(truth.column("impression_id").to_pylist(), truth.column("p").to_pylist(), strict=True))
-    known = np.array([impression in p for impression in rows.impression_id], np.bool_)
+    known = np.isfinite(true)
     if not known.any():
         return None
-    true = np.array([p[impression] for impression in rows.impression_id[known]], np.float64)
-    value = auc(rows.label[known], true)
+    value = auc(rows.label[known], true[known])
     return value if np.isfinite(value) else None

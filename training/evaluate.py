@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from contracts import paths
 from contracts.settings import Settings
 from training import reader
-from training.columns import Impressions, pictures_of
+from training.columns import pictures_of
 from training.model import LoadedModel, category_rows, load_model, tensors
 from training.pictures import Pictures
 
@@ -29,11 +28,6 @@ class Scored:
     ad_id: NDArray[np.object_]
     label: NDArray[np.float32]
     score: NDArray[np.float64]
-
-
-def day_batches(day: str, settings: Settings) -> Iterator[Impressions]:
-    """The day's impressions as code columns with label, user_id, impression_id, ad_id, image."""
-    yield from reader.chunks(reader.open_table(paths.table(settings, GROUPS)), day)
 
 
 @torch.inference_mode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,15 +39,12 @@ class Run:
     def log(self, parameters: Mapping[str, object], figures: Mapping[str, float]) -> None:
         for name, value in parameters.items():
             self.client.log_param(self.id, name, value)
-        for name, value in figures.items():
-            self.client.log_metric(self.id, name, value)
+        self.curve(0, figures)
 
     def curve(self, step: int, figures: Mapping[str, float]) -> None:
-        """A point of each figure's curve, in one request."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        self.client.log_batch(self.id, [Metric(name, value, now, step) for name, value in figures.items()])
+        """A point of each figure's curve."""
+        for name, value in figures.items():
+            self.client.log_metric(self.id, name, value, step=step)
 
     def add(self, file: Path) -> None:
         self.client.log_artifact(self.id, str(file), ARTIFACT_PATH)

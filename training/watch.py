@@ -58,11 +58,11 @@ class Counters:
 class Watch:
     """Counts; and, where `visible`, draws a bar of `total` impressions and hands points of curves to `curve`."""
 
-    def __init__(self, total: int, visible: bool, curve: Curve | None = None, counters: Counters | None = None):
+    def __init__(self, total: int, visible: bool, curve: Curve | None = None):
         self.total, self.curve = total, curve if visible else None
-        self.counters = counters or Counters()
+        self.counters = Counters()
         self.scored: deque[tuple[NDArray[np.float32], NDArray[np.float32]]] = deque(maxlen=LAST)
-        self.began, self.before = time.monotonic(), self.counters.seconds
+        self.began, self.before = time.monotonic(), 0.0
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self.bar = Progress(*columns, console=Console(file=sys.stderr), disable=not visible)
 

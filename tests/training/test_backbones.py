@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,12 +20,12 @@ from training.layers.attention import NoAttention
 from training.layers.placing import Attentions
 from training.recipes import Recipe, production, tiny
 
-JD = {"categories": 3310, "prior_channels": 20, "prior_size": 6, "reduction": 4, "bias": False}
+JD = Attentions("cbam", True, categories=3310, prior_channels=20, prior_size=6, reduction=4, bias=False)
 PLAIN = Attentions("none", False, 1)
 TABLE_2 = {
     "res18": PLAIN,
-    "cbam": Attentions("cbam", False, **JD),  # type: ignore[arg-type]
-    "cscnn": Attentions("cbam", True, **JD),  # type: ignore[arg-type]
+    "cbam": replace(JD, category_prior=False),
+    "cscnn": JD,
 }
 
 
@@ -36,7 +37,7 @@ def test_table_2s_parameters() -> None:
     """CBAM's 697,888 has 7 x 7 filters (the paper's 0.6975 M has 6 x 6: C4); CSCNN adds 2,985,744, no biases (C1)."""
     counted = [weights(ResNet18(attentions)) for attentions in TABLE_2.values()]
     assert [after - before for before, after in pairwise(counted)] == [697_888, 2_985_744]
-    assert production().prior_channels == JD["prior_channels"] and production().prior_size == JD["prior_size"]
+    assert production().prior_channels == JD.prior_channels and production().prior_size == JD.prior_size
 
 
 def test_table_2s_gflops() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,13 @@ import pytest
 from contracts import paths
 from contracts.settings import Settings
 from training.__main__ import main
-from training.compare.figures import compared, shown, true_probabilities
+from training.compare.figures import compared, shown
 from training.compare.rungs import RUNGS, trials, variant
 from training.compare.shuffled import with_shuffled_pictures
 from training.evaluate import Scored
 from training.reader import open_table
 from training.recipes import daily
+from training.truth import true_probabilities
 
 Made = Callable[..., Settings]
 
@@ -100,12 +100,12 @@ def test_an_ad_without_a_group_in_the_window_is_cold(make: Made) -> None:
 
 
 def test_truth_is_nan_where_the_generator_knows_nothing(tmp_path: Path) -> None:
-    rows = scored(np.zeros(2, np.float32), np.zeros(2))
-    assert true_probabilities(tmp_path, ["2026-01-01"], rows) is None
+    settings, impressions = Settings(landing=tmp_path), ["0", "1"]
+    assert true_probabilities(settings, ["2026-01-01"], impressions) is None
     folder = tmp_path / "truth" / "day=2026-01-01"
     folder.mkdir(parents=True)
     pq.write_table(pa.table({"impression_id": ["0"], "p": [0.25]}), folder / "truth.parquet")
-    found = true_probabilities(tmp_path, [date(2026, 1, 1).isoformat()], rows)
+    found = true_probabilities(settings, ["2026-01-01"], impressions)
     assert found is not None and found[0] == 0.25 and np.isnan(found[1])
 
 

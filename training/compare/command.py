@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from contracts.days import parse_day
 from contracts.errors import AdLensError, SettingsError
 from contracts.settings import Settings, load
 from training import metrics
-from training.compare.figures import Figures, compared, shown, true_probabilities
+from training.compare.figures import Figures, compared, shown
 from training.compare.plot import draw
 from training.compare.report import table_of
 from training.compare.rungs import RUNGS, trials, variant
@@ -33,6 +33,7 @@ from training.evaluate import Scored
 from training.reader import open_table, training_interval
 from training.recipes import Recipe, recipe
 from training.stream import TABLES
+from training.truth import true_probabilities
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -98,9 +99,9 @@ def _compare(asked: argparse.Namespace, settings: Settings, own: Settings) -> st
     results = np.array(carry_out(runs, own, asked.jobs), object).reshape(len(recipes), len(seeds), len(held_out))
     scored = [[pooled(result.scored for result in days) for days in of_seeds] for of_seeds in results]
     first = scored[0][0]
-    best = true_probabilities(settings.landing_path, [day.isoformat() for day in held_out], first)
+    best = true_probabilities(settings, [day.isoformat() for day in held_out], first.impression_id)
     known = np.ones(len(first.label), np.bool_) if best is None else np.isfinite(best)
-    cold = known & _cold(results[0, 0], settings)
+    cold = known & _cold(dict(zip(held_out, results[0, 0], strict=True)), settings)
     slices = {"all": known, "cold ads": cold}
     samples, seed = settings.bootstrap_samples, settings.seed
     figures = {
@@ -113,12 +114,11 @@ def _compare(asked: argparse.Namespace, settings: Settings, own: Settings) -> st
     return _written(own.home_path, asked, first, figures, top, costs, recipes)
 
 
-def _cold(results: Sequence[Result], settings: Settings) -> np.ndarray:
+def _cold(results: Mapping[date, Result], settings: Settings) -> np.ndarray:
     """Of the pooled rows those whose ad had no impression in its own day's training window."""
     table = open_table(paths.table(settings, TABLES["ad"]))
     parts = []
-    for result in results:
-        day = parse_day(result.address.parent.parent.name)
+    for day, result in results.items():
         days = training_interval(table, day, settings.window_days, settings.min_training_days)
         parts.append(metrics.cold(result.scored.ad_id, shown(table, days)))
     return np.concatenate(parts)

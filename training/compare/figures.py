@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
@@ -85,13 +83,3 @@ def shown(table: DeltaTable, days: Sequence[str]) -> dict[str, int]:
         for pair in pc.value_counts(batch.column("ad_id")).to_pylist():
             counts[pair["values"]] = counts.get(pair["values"], 0) + pair["counts"]
     return counts
-
-
-def true_probabilities(landing: Path, days: Sequence[str], scored: Scored) -> NDArray[np.float64] | None:
-    """What the generator drew the clicks from, NaN for an impression that it does not know; None for other data."""
-    files = [landing / "truth" / f"day={day}" / "truth.parquet" for day in days]
-    if not all(file.is_file() for file in files):
-        return None
-    tables = [pq.read_table(file, columns=["impression_id", "p"]) for file in files]
-    known = {key: p for table in tables for key, p in zip(*(c.to_pylist() for c in table.columns), strict=True)}
-    return np.array([known.get(key, np.nan) for key in scored.impression_id], np.float64)

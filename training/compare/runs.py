@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import date
 from io import StringIO
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -39,7 +38,6 @@ class Result:
     scored: Scored
     seconds: float
     parameters: int
-    address: Path
 
 
 def own_home(settings: Settings, name: str) -> Settings:
@@ -67,7 +65,7 @@ def _one(run: Run, settings: Settings) -> Result:
     manifest = artifacts.read(address)
     return Result(
         score_day(address.parent, run.day.isoformat(), settings), float(manifest.figures["train_seconds"]),
-        manifest.rows["dcn_parameters"] + manifest.rows["cnn_parameters"], address,
+        manifest.rows["dcn_parameters"] + manifest.rows["cnn_parameters"],
     )  # fmt: skip
 
 
