@@ -22,7 +22,7 @@ from contracts.artifacts import write_atomically
 from contracts.batch import CodeColumn, rows_of
 from contracts.errors import DamagedArtifact, MissingArtifact
 from contracts.features import Feature, feature_set
-from contracts.rows import UNKNOWN, RowMap, describe, from_arrays, to_arrays
+from contracts.rows import RowMap, describe, from_arrays, to_arrays
 from contracts.settings import Settings
 from training.batch import Batch
 from training.cscnn import CSCNN
@@ -144,31 +144,3 @@ def embed_pictures(
             pictures = store.load([image for image, _ in part])
             parts.append(model.net.cnn(pictures, category_rows(model.maps, [code for _, code in part])).numpy())
     return np.concatenate(parts)
-
-
-def warm_start(net: CTRModel, maps: Mapping[str, RowMap], parent: LoadedModel) -> str | None:
-    """Copies the parent's CNN, and nothing else, into `net`. Returns why not, or None when done.
-
-    A_c and A_s are matched by category code: an id never changes meaning, a category that the parent lacks keeps its
-    random start.
-    """
-    if net.cnn is None or parent.net.cnn is None:
-        return "one of the two models has no CNN"
-    own, theirs = net.cnn.state_dict(), parent.net.cnn.state_dict()
-    mine, old = maps["category_id"], parent.maps["category_id"]
-    codes = mine.table.astype(np.int64)
-    source = old.of_codes(codes, np.ones(len(codes), np.bool_))
-    into = mine.of_codes(codes, np.ones(len(codes), np.bool_))
-    known = source != UNKNOWN
-    for name in own:
-        if name not in theirs or own[name].shape[1:] != theirs[name].shape[1:]:
-            return f"the parent's CNN has another shape at {name}"
-        if name.endswith(".prior"):
-            own[name][: UNKNOWN + 1] = theirs[name][: UNKNOWN + 1]
-            own[name][torch.from_numpy(into[known])] = theirs[name][torch.from_numpy(source[known])]
-        elif own[name].shape != theirs[name].shape:
-            return f"the parent's CNN has another shape at {name}"
-        else:
-            own[name] = theirs[name]
-    net.cnn.load_state_dict(own)
-    return None

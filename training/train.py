@@ -26,6 +26,7 @@ from training.rows_fit import fit
 from training.start_weights import start_from
 from training.stream import Reader
 from training.tracking import Run
+from training.warm_start import take_cnn
 from training.watch import Trained
 
 STAGE, KIND = "5-train", "model"
@@ -102,13 +103,16 @@ def _train(job: Job, settings: Settings, world: World, where: Path, profile: Pat
 
 def _start(net: model.CTRModel, maps: Mapping[str, RowMap], job: Job) -> tuple[Path | None, list[str]]:
     """Where the CNN's weights begin: the parent's, else the recipe's file, else random. Returns the parent if it is."""
-    refused = model.warm_start(net, maps, model.load_model(job.parent.parent)) if job.parent else "there is none"
-    if job.parent and refused is None:
-        return job.parent, [f"warm start of the CNN from {job.parent}"]
+    refused = "there is no parent"
+    if job.parent:
+        found = take_cnn(net, maps, job.parent.parent)
+        if found is None:
+            return job.parent, [f"warm start of the CNN from {job.parent}"]
+        refused = f"{found} ({job.parent})"
     if net.cnn is not None and job.recipe.cnn_start is not None:
         start_from(net.cnn, job.recipe.cnn_start, job.recipe.cnn_start_digest)
-        return None, [f"start of the CNN from {job.recipe.cnn_start}, no parent: {refused}"]
-    return None, [f"random start, no parent: {refused}"]
+        return None, [f"start of the CNN from {job.recipe.cnn_start}: {refused}"]
+    return None, [f"cold start, at random: {refused}"]
 
 
 def _manifest(

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import safetensors.numpy
-import torch
 from deltalake import DeltaTable, write_deltalake
 from pydantic import ValidationError
 
@@ -113,48 +112,23 @@ def test_the_parent_is_of_a_day_before_and_gives_its_cnn_only(make: Made) -> Non
 
     second = train_day(date(2026, 1, 9), settings)
     assert artifacts.read(second).parent == str(first)
-    parent, child = model.load_model(first.parent), model.load_model(second.parent)
-    net = model.CTRModel(child.recipe, child.features, child.maps)
-    fresh = {name: value.clone() for name, value in net.state_dict().items()}
-    assert model.warm_start(net, child.maps, parent) is None
-    for name, value in net.state_dict().items():
-        if name.startswith("dcn."):
-            assert torch.equal(value, fresh[name]), name
-        elif not name.endswith(".prior"):
-            assert torch.equal(value, parent.net.state_dict()[name]), name
+    assert "warm start of the CNN from" in read_all(settings, "2026-01-09")[-1].remarks[0]
 
 
-def test_category_priors_follow_the_category_not_its_row() -> None:
-    features = list(feature_set("daily"))
-    maps = _hash_maps(features)
-
-    def with_categories(*codes: int) -> tuple[model.CTRModel, dict]:
-        own = {**maps, "category_id": model.RowMap("category_id", "vocabulary", 100, np.array(codes, np.int64))}
-        return model.CTRModel(tiny(), features, own), own
-
-    old, old_maps = with_categories(10, 20, 30)
-    new, new_maps = with_categories(20, 25, 30)
-    before = new.state_dict()["cnn.backbone.layer1.0.attention1.channel.prior"].clone()
-    parent = model.LoadedModel(tiny(), features, old_maps, old, {})
-    assert model.warm_start(new, new_maps, parent) is None
-    name = "cnn.backbone.layer1.0.attention1.channel.prior"
-    got, source = new.state_dict()[name], old.state_dict()[name]
-    assert torch.equal(got[[0, 1, 2, 4]], source[[0, 1, 3, 4]])  # reserved rows, 20 and 30
-    assert torch.equal(got[3], before[3])  # 25 is new
-
-
-def _hash_maps(features: list) -> dict:
-    from contracts.rows import fit_hash
-
-    return {f.name: fit_hash(f) for f in features}
-
-
-def test_a_parent_of_another_shape_is_refused_in_words(make: Made) -> None:
-    features = list(feature_set("daily"))
-    maps = _hash_maps(features)
-    wide = tiny().model_copy(update={"width": 16})
-    parent = model.LoadedModel(wide, features, maps, model.CTRModel(wide, features, maps), {})
-    assert "another shape" in str(model.warm_start(model.CTRModel(tiny(), features, maps), maps, parent))
+def test_a_parent_of_another_version_is_no_start_and_a_damaged_one_stops(make: Made) -> None:
+    settings, next_day = make(days=9, impressions=60), date(2026, 1, 9)
+    first = train_day(DAY, settings)
+    log(settings, ("2026-01-08", 1, str(first)))
+    file = first.parent / model.ROWS_JSON
+    file.write_text(file.read_text() + " ")
+    with pytest.raises(DamagedArtifact, match="rows.json does not match the checksum"):
+        train_day(next_day, settings)
+    file.write_text('{"written": "by another version"}')
+    artifacts.finish(first.parent, artifacts.read(first, check_files=False))
+    assert artifacts.read(train_day(next_day, settings)).parent is None
+    (remark,) = (one for one in read_all(settings, "2026-01-09")[-1].remarks if "start" in one)
+    assert remark.startswith("cold start, at random: the parent's CNN cannot be read, it is of another version")
+    assert str(first) in remark
 
 
 def test_a_logged_parent_that_is_gone_stops_the_run(make: Made) -> None:
