@@ -1,18 +1,16 @@
-"""The AUC of each rung as a picture; nothing where matplotlib is not installed (a training image has none)."""
+"""The AUC of each rung as a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from training.compare.figures import Figures
 
 
 def draw(figures: Mapping[str, Figures], top: float | None, file: Path) -> None:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return
     whole = Figure(figsize=(7, 0.5 * len(figures) + 1.5), layout="constrained")
     axes = whole.subplots()
     names, base = list(figures), next(iter(figures.values())).auc
