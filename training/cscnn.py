@@ -58,7 +58,13 @@ class CSCNN(nn.Module):
         return self
 
     def pooled(self, pictures_B3SS: Tensor, category_B: Tensor) -> Tensor:
-        """The backbone's features, float32 [B, features]."""
+        """The backbone's features, float32 [B, features].
+
+        BatchNorm refuses to learn from one value a channel, and the last maps of small pictures are 1 x 1: a picture
+        that is alone in its batch stands there twice.
+        """
+        if self.training and len(pictures_B3SS) == 1:
+            return self.pooled(pictures_B3SS.repeat(2, 1, 1, 1), category_B.repeat(2))[:1]
         x = pictures_B3SS.contiguous(memory_format=torch.channels_last).float()
         mean, deviation = (x.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, DEVIATION))
         x = (x - mean) / deviation

@@ -8,11 +8,13 @@ owns the embeddings replaces `exchange_rows`.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -38,6 +40,19 @@ class World:
         summed = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(summed)
         return summed.tolist()
+
+    def added(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The sum over all processes, exact: integers of 64 bits."""
+        if self.size == 1:
+            return counts
+        summed = torch.from_numpy(counts).to(self.device)
+        dist.all_reduce(summed)
+        return summed.cpu().numpy()
+
+    def from_first(self, tensors: Iterable[Tensor]) -> None:
+        """Every process's become the first one's."""
+        for tensor in tensors if self.size > 1 else ():
+            dist.broadcast(tensor.data, 0)
 
     def gathered(self, values: Sequence[int]) -> list[list[int]]:
         """These numbers of every process, in the order of ranks."""
@@ -81,8 +96,7 @@ def shared(net: nn.Module, embeddings: Sequence[nn.Parameter], world: World) -> 
     own = {id(parameter) for parameter in embeddings}
     names = [name for name, parameter in net.named_parameters() if id(parameter) in own]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(net, names)
-    for parameter in embeddings:
-        dist.broadcast(parameter.data, 0)
+    world.from_first(embeddings)
     if world.device.type == "cuda":
         net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
     return DistributedDataParallel(net)

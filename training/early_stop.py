@@ -10,23 +10,28 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from training import losses
 from training.batch import Batch
 from training.distributed import World
+from training.metrics import StreamingAuc, StreamingLikelihood
 
 BEST = "best.safetensors"
 
 
 @torch.no_grad()
-def held_out_loss(logits: Callable[[Batch], Tensor], batches: Iterable[Batch], world: World) -> float:
-    """Mean log loss in nats, over all processes' batches."""
-    lost = rows = 0.0
+def held_out_figures(logits: Callable[[Batch], Tensor], batches: Iterable[Batch], world: World) -> dict[str, float]:
+    """`log_loss` in nats, `calibration` and `auc` (StreamingAuc) over all processes' batches, however many they are.
+
+    With a pair-wise loss only `auc` says something: its scores are no click rates. `auc` is NaN with one class only.
+    Raises AdLensError for logits that are NaN or infinite.
+    """
+    likelihood, ranking = StreamingLikelihood(), StreamingAuc()
     for batch in batches:
         here = batch.to(world.device)
-        lost += float(losses.pointwise(logits(here), here.label_N)) * len(here)
-        rows += len(here)
-    lost, rows = world.total(lost, rows)
-    return lost / rows
+        labels_N, logits_N = here.label_N.cpu().numpy(), logits(here).double().cpu()
+        ranking.update(labels_N, logits_N.numpy())
+        likelihood.update(labels_N, torch.sigmoid(logits_N).numpy())
+    likelihood.state, ranking.counts = world.added(likelihood.state), world.added(ranking.counts)
+    return {"log_loss": likelihood.log_loss(), "calibration": likelihood.calibration(), "auc": ranking.auc()}
 
 
 @dataclass

@@ -11,6 +11,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -18,11 +19,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from contracts.errors import AdLensError
+from contracts.errors import AdLensError, InputError
 from training.batch import Batch, Position
 from training.checkpoint import Checkpoints, Kept
 from training.distributed import World
-from training.early_stop import EarlyStop, held_out_loss
+from training.early_stop import EarlyStop, held_out_figures
 from training.fixed import FixedFeatures
 from training.model import CTRModel
 from training.pictures import Pictures
@@ -68,7 +69,8 @@ class Loop:
         self.profile, self.stopped, self.counts = profile, False, True
 
     def run(self) -> Trained:
-        """Raises Interrupted after SIGTERM, AdLensError where the loss is not finite or nothing was read."""
+        """Raises Interrupted after SIGTERM, AdLensError where the loss is not finite or nothing was read, InputError
+        where held-out days cannot tell when to stop."""
         start = self._resume()
         before = signal.signal(signal.SIGTERM, self._stop)
         try:
@@ -86,7 +88,7 @@ class Loop:
         self.settle_statistics()
         if self.held_out is not None:
             self.early.restore(self.net)
-        return self.watch.trained(self.recipe.loss == "pointwise")
+        return self.watch.trained(self.recipe.loss == "pointwise", self.early.best)
 
     def _pass(self, epoch: int, start: Position | None) -> None:
         saved = time.monotonic()
@@ -115,8 +117,17 @@ class Loop:
         if self.held_out is None:
             return False
         self.settle_statistics()
-        with self._batches(self.held_out, epoch) as batches:
-            loss = held_out_loss(self.step.logits, batches, self.world)
+        with self._batches(self.held_out, epoch) as batches:  # as many as this process has: nobody waits for another
+            figures = held_out_figures(partial(self.step.logits, net=self.net), batches, self.world)
+        if self.recipe.loss == "pairwise":  # its scores rank and are no click rates
+            figures = {"auc": figures["auc"]}
+        self.watch.tell({f"held_out_{name}": value for name, value in figures.items()})
+        loss = figures.get("log_loss", 1 - figures["auc"])
+        if math.isnan(loss):
+            raise InputError(
+                f"all impressions of the held-out days {', '.join(self.held_out.days)} have the same label: no AUC can "
+                "tell when to stop. Hold out more days (held_out_days), or train with the point-wise loss"
+            )
         ends = self.early.saw(loss, self.net, self.world.first)
         self.net.train()
         return ends
@@ -194,15 +205,17 @@ class Loop:
         """BatchNorm's running averages trail the weights; the mean over the last batches replaces them, so that the
         lookup table's vectors look like those that the DCN learnt from."""
         if self.net.cnn is not None and self.recipe.bn_batches and self.step.fixed is None:
-            norms = [module for module in self.net.cnn.modules() if isinstance(module, nn.BatchNorm2d)]
+            norms = [one for one in self.net.cnn.modules() if isinstance(one, nn.BatchNorm2d | nn.SyncBatchNorm)]
+            few = min(count for (count,) in self.world.gathered([len(self.seen)]))  # a pass waits for other GPUs
             momenta = [norm.momentum for norm in norms]
             for norm in norms:
                 norm.reset_running_stats()
                 norm.momentum = None  # a plain mean over the batches
             self.net.cnn.train()
-            for images, category_B in self.seen if norms else ():
+            for images, category_B in list(self.seen)[len(self.seen) - few :] if norms else ():
                 device = self.world.device
                 self.net.cnn(self.pictures.load(images).to(device), category_B.to(device))
             for norm, momentum in zip(norms, momenta, strict=True):
                 norm.momentum = momentum
+            self.world.from_first(self.net.buffers())  # whose weights are saved
         self.net.eval()

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from contracts.errors import SettingsError
+from contracts.features import FEATURE_SETS
 
 Grouping = Literal["ad", "user", "none"]
 
@@ -81,6 +82,13 @@ class Recipe(BaseModel):
     checkpoint_minutes: float = Field(default=10.0, ge=0, description="between checkpoints")
     threads: int = Field(default=2, gt=0)
 
+    @field_validator("feature_set")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in FEATURE_SETS:
+            raise ValueError(f"no feature set '{name}'; known: {', '.join(sorted(FEATURE_SETS))}")
+        return name
+
     @property
     def d_v(self) -> int:
         return 0 if self.backbone == "none" else self.visual_dimension
@@ -140,7 +148,7 @@ def recipe(name: str) -> Recipe:
     if name.endswith((".yaml", ".yml")):
         return _variant(Path(name))
     if name not in RECIPES:
-        raise SettingsError(f"no recipe '{name}' (setting ADLENS_RECIPE); known: {', '.join(sorted(RECIPES))}")
+        raise SettingsError(f"no recipe '{name}' (ADLENS_RECIPE or --against); known: {', '.join(sorted(RECIPES))}")
     return RECIPES[name]()
 
 

@@ -51,10 +51,12 @@ class Step:
         for group, rate in zip(self.optimisers["dense"].param_groups, self.rates, strict=True):
             group["lr"] = rate * up * down
 
-    def logits(self, batch: Batch) -> Tensor:
+    def logits(self, batch: Batch, net: nn.Module | None = None) -> Tensor:
+        """`net`: taken in place of the shared one, each of whose forward passes waits for all other processes."""
+        through = self.net if net is None else net
         if self.fixed is None:
-            return self.net(batch)
-        return self.net(batch, self.fixed(list(zip(batch.images, batch.category_B.tolist(), strict=True))))
+            return through(batch)
+        return through(batch, self.fixed(list(zip(batch.images, batch.category_B.tolist(), strict=True))))
 
     def __call__(self, batch: Batch, weight: float = 1.0) -> tuple[float, Tensor]:
         """Returns the mean loss of this process's batch and its logits [N]. `weight`: of that mean among the processes'

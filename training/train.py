@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,10 +12,12 @@ from pathlib import Path
 import torch
 
 from contracts import artifacts, paths, report
+from contracts.errors import InputError
 from contracts.features import feature_set
 from contracts.rows import RowMap
 from contracts.settings import Settings
 from training import model, reader
+from training.columns import Impressions
 from training.distributed import World, enter, leave
 from training.job import Job, ParentFinder, job_of
 from training.loop import Loop, seed_everything
@@ -39,8 +41,9 @@ def train_day(
     """Trains run `day` on [day - window, day), never reading `day`. Returns the manifest's address.
 
     A finished manifest of equal inputs is returned as it is; a training that was stopped goes on. `profile`: a file
-    that a few steps' trace is written to. Raises MissingArtifact (no groups, a parent that is gone), InputError (too
-    few days), PrerequisiteError (a GPU was asked for and is absent), Interrupted (SIGTERM).
+    that a few steps' trace is written to. Raises MissingArtifact (no groups, a parent that is gone), DamagedArtifact
+    (a parent that is not what its manifest says), InputError (too few days, no click among them), PrerequisiteError (a
+    GPU was asked for and is absent), Interrupted (SIGTERM).
     """
     started = time.monotonic()
     job = job_of(day, settings, chosen or recipe(settings.recipe), find)
@@ -63,15 +66,16 @@ def _train(job: Job, settings: Settings, world: World, where: Path, profile: Pat
     """Every process trains; the first one writes."""
     chosen, features = job.recipe, list(feature_set(job.recipe.feature_set))
     rows = (part for text in job.learnt for part in reader.chunks(job.table, text, features))
-    maps = fit(features, rows, chosen.number_sample, settings.seed)
+    maps = fit(features, _with_both_labels(rows, job), chosen.number_sample, settings.seed)
     seed_everything(settings.seed, chosen.threads)
     net = model.CTRModel(chosen, features, maps)
     warm, remarks = _start(net, maps, job)
     net.to(world.device)
     pictures = Pictures(settings, chosen.image_size, chosen.unreadable_bound)
+    as_served = chosen.model_copy(update={"unknown_ad_share": 0.0})
     learning, held_out = (
-        Reader(job.table, days, chosen, maps, settings.seed, world.rank, world.size) if days else None
-        for days in (job.learnt, job.held_out)
+        Reader(job.table, days, how, maps, settings.seed, world.rank, world.size) if days else None
+        for days, how in ((job.learnt, chosen), (job.held_out, as_served))
     )
     assert learning is not None
     run = Run(settings, f"{chosen.name} {job.day}", {"day": job.day.isoformat(), "recipe": chosen.name}, world.first)
@@ -99,6 +103,19 @@ def _train(job: Job, settings: Settings, world: World, where: Path, profile: Pat
         remarks.append(f"{len(job.days)} days of groups, fewer than the window of {settings.window_days}")
     if world.first:
         _report(settings, job.day, started, manifest, remarks)
+
+
+def _with_both_labels(rows: Iterable[Impressions], job: Job) -> Iterator[Impressions]:
+    """`rows` as they come. Raises InputError at their end if all have the same label: there is nothing to learn."""
+    seen = clicks = 0
+    for part in rows:
+        seen, clicks = seen + len(part), clicks + int(part.label.sum())
+        yield part
+    if clicks in (0, seen):
+        raise InputError(
+            f"{clicks} of the {seen} impressions from {job.learnt[0]} to {job.learnt[-1]} were clicked: a model needs "
+            "both kinds. See whether the clicks of these days have landed, or train with a longer window (window_days)"
+        )
 
 
 def _start(net: model.CTRModel, maps: Mapping[str, RowMap], job: Job) -> tuple[Path | None, list[str]]:
@@ -143,9 +160,9 @@ def _sizes(net: model.CTRModel) -> dict[str, int]:
 
 
 def _figures(trained: Trained) -> dict[str, float]:
-    names = ("log_loss", "auc", "first_log_loss", "steps", "impressions", "seconds", "waited")
+    names = ("log_loss", "auc", "first_log_loss", "steps", "impressions", "seconds", "waited", "held_out_loss")
     figures = {f"train_{name}": float(asdict(trained)[name]) for name in names}
-    return {name: value for name, value in figures.items() if not math.isnan(value)}  # JSON knows no NaN
+    return {name: value for name, value in figures.items() if math.isfinite(value)}  # JSON knows no other
 
 
 def _report(settings: Settings, day: date, started: float, manifest: artifacts.Manifest, remarks: list[str]) -> None:

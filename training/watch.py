@@ -30,7 +30,8 @@ Curve = Callable[[int, dict[str, float]], None]
 class Trained:
     """`log_loss` and `auc`: of the last batches of the first process. `log_loss` is NaN with a pair-wise loss, whose
     scores are no probabilities; `first_log_loss`: the mean loss of the first steps, whichever it is. `waited`: seconds
-    of `seconds` in which no batch was ready."""
+    of `seconds` in which no batch was ready. `held_out_loss`: of the epoch that was kept, log loss, or 1 - AUC with a
+    pair-wise loss; infinite where no days were held out."""
 
     log_loss: float
     auc: float
@@ -40,6 +41,7 @@ class Trained:
     pictures: int
     seconds: float
     waited: float
+    held_out_loss: float
 
 
 @dataclass
@@ -90,7 +92,12 @@ class Watch:
         self.bar.update(self.task, advance=rows, description=told)
         if self.curve and counters.impressions * POINTS // max(1, self.total) > point:
             figures = {"loss": float(np.mean(counters.losses)), "impressions_per_second": rate}
-            self.curve(counters.steps, figures | {"auc": metrics.auc(*self.joined())})
+            self.tell(figures | {"auc": metrics.auc(*self.joined())})
+
+    def tell(self, figures: dict[str, float]) -> None:
+        """A point of each one's curve."""
+        if self.curve:
+            self.curve(self.counters.steps, figures)
 
     def joined(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         labels, scores = (np.concatenate(part) for part in zip(*self.scored, strict=True))
@@ -109,7 +116,7 @@ class Watch:
         self.counters = Counters(**kept)
         self.before = self.counters.seconds
 
-    def trained(self, pointwise: bool) -> Trained:
+    def trained(self, pointwise: bool, held_out_loss: float) -> Trained:
         labels, scores = self.joined()
         counters = self.counters
         return Trained(
@@ -117,5 +124,5 @@ class Watch:
             auc=metrics.auc(labels, scores),
             first_log_loss=float(np.mean(counters.first)),
             steps=counters.steps, impressions=counters.impressions, pictures=counters.pictures,
-            seconds=counters.seconds, waited=counters.waited,
+            seconds=counters.seconds, waited=counters.waited, held_out_loss=held_out_loss,
         )  # fmt: skip

@@ -11,13 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import safetensors.torch
 import torch
 
 from contracts import artifacts
 from contracts.settings import Settings
 from tests.training.two_processes import updated
+from training import metrics
 from training.distributed import World
+from training.evaluate import score_day
 from training.model import WEIGHTS_FILE
 
 Made = Callable[..., Settings]
@@ -77,14 +80,18 @@ def test_killed_it_goes_on_with_as_many_to_the_same_bits(make: Made, tmp_path: P
 
 def test_uneven_shards_end_together_and_a_day_is_trained(make: Made, tmp_path: Path) -> None:
     recipe = tmp_path / "uneven.yaml"
-    recipe.write_text("base: tiny\nbuffer_impressions: 400\n")
-    settings = make(days=8, impressions=200, recipe=str(recipe))
+    recipe.write_text("base: tiny\nbuffer_impressions: 400\nheld_out_days: 2\nepochs: 2\npictures_per_batch: 2\n")
+    settings = make(days=8, impressions=200, recipe=str(recipe), min_training_days=5)
     address = tmp_path / "address"
     done = torchrun(
-        settings, "-m", "training", "train", "--day", "2026-01-08", "--address-file", str(address)
-    )
+        settings, "-m", "training", "train", "--day", "2026-01-08", "--address-file", str(address),
+        ADLENS_MIN_TRAINING_DAYS="5",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     manifest = artifacts.read(address.read_text())
+    days = [score_day(Path(address.read_text()).parent, f"2026-01-0{day}", settings) for day in (6, 7)]
+    label, score = (np.concatenate([getattr(day, name) for day in days]) for name in ("label", "score"))
+    assert manifest.figures["train_held_out_loss"] == pytest.approx(metrics.log_loss(label, score), abs=1e-5)
     assert manifest.figures["processes"] == 2
-    assert manifest.rows["impressions"] == manifest.figures["train_impressions"] == 7 * 200
+    assert manifest.rows["impressions"] == 5 * 200 and manifest.figures["train_impressions"] == 2 * 5 * 200
     assert manifest.figures["train_log_loss"] < 1

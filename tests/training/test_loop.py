@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from mlflow.tracking import MlflowClient
 
 from contracts import artifacts, paths
-from contracts.errors import AdLensError, DamagedArtifact, InputError, PrerequisiteError, SettingsError
+from contracts.errors import AdLensError, DamagedArtifact, PrerequisiteError, SettingsError
 from contracts.settings import Settings
+from training import metrics
 from training.checkpoint import LATEST
+from training.evaluate import score_day
 from training.loop import Interrupted, Loop
 from training.model import WEIGHTS_FILE
 from training.recipes import Recipe, tiny
@@ -120,7 +123,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_batch_kept(make: Made, monkeyp
 def test_an_early_stop_keeps_the_best_epoch(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = make(days=8, impressions=120, min_training_days=5)
     losses = iter([0.5, 0.4, 0.6, 0.7, 0.3])
-    monkeypatch.setattr("training.loop.held_out_loss", lambda *_: next(losses))
+    monkeypatch.setattr("training.loop.held_out_figures", lambda *_: {"log_loss": next(losses), "auc": 0.5})
     kept: list[dict[str, torch.Tensor]] = []
     before = Loop._no_better
 
@@ -133,13 +136,23 @@ def test_an_early_stop_keeps_the_best_epoch(make: Made, monkeypatch: pytest.Monk
     address = train_day(DAY, settings, small(epochs=5, held_out_days=1, patience=2))
     assert len(kept) == 4  # two epochs after the best one brought nothing
     assert same(weights(address), kept[1]) and not same(kept[1], kept[3])
+    assert artifacts.read(address).figures["train_held_out_loss"] == 0.4
     assert artifacts.read(address).interval == ("2026-01-01", "2026-01-08")  # it chose the epoch: rule 4
 
 
-def test_the_held_out_days_of_an_early_stop_are_not_learnt_from(make: Made) -> None:
+@pytest.mark.parametrize("loss", ["pointwise", "pairwise"])
+def test_held_out_days_are_scored_as_served_and_not_learnt_from(make: Made, loss: str) -> None:
     settings = make(days=8, impressions=120, min_training_days=5)
-    address = train_day(DAY, settings, small(epochs=1, held_out_days=2))
-    assert artifacts.read(address).rows["impressions"] == 5 * 120
+    address = train_day(DAY, settings, small(held_out_days=2, loss=loss))
+    manifest = artifacts.read(address)
+    assert manifest.rows["impressions"] == 5 * 120
+    days = [score_day(address.parent, day, settings) for day in ("2026-01-06", "2026-01-07")]
+    label, score = (np.concatenate([getattr(day, name) for day in days]) for name in ("label", "score"))
+    wanted = metrics.log_loss(label, score) if loss == "pointwise" else 1 - metrics.auc(label, score)
+    assert manifest.figures["train_held_out_loss"] == pytest.approx(wanted, abs=1e-5 if loss == "pointwise" else 5e-4)
+    run = MlflowClient(settings.mlflow_tracking_uri).get_run(manifest.figures["mlflow_run_id"])
+    told = {name for name in run.data.metrics if name.startswith("held_out_")}
+    assert told == {"held_out_auc"} | ({"held_out_log_loss", "held_out_calibration"} if loss == "pointwise" else set())
 
 
 def test_a_checkpoint_of_something_else_is_refused(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,9 +211,3 @@ def test_a_profile_is_a_trace(make: Made, tmp_path: Path) -> None:
     file = tmp_path / "trace.json"
     train_day(DAY, make(days=8, impressions=200), small(pictures_per_batch=4), profile=file)
     assert '"traceEvents"' in file.read_text()
-
-
-def test_one_class_only_and_an_empty_day(make: Made) -> None:
-    settings = make(days=8, impressions=0)
-    with pytest.raises(InputError):
-        train_day(DAY, settings)

@@ -23,6 +23,7 @@ from contracts.days import parse_day
 from contracts.errors import AdLensError, SettingsError
 from contracts.settings import Settings, load
 from training import metrics
+from training.compare import checks
 from training.compare.figures import Figures, compared, shown
 from training.compare.plot import draw
 from training.compare.report import table_of
@@ -41,12 +42,15 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="adlens train compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--last", required=True, metavar="D", help="last held-out day; it must have groups")
-    parser.add_argument("--days", type=int, default=3, help="held-out days, up to the last one")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--tune", type=int, default=1, metavar="N", help="trials of rates a rung; 1: the recipe's own")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
-    parser.add_argument("--rungs", nargs="+", metavar="NAME", help=f"some of: {', '.join(RUNGS)}")
-    parser.add_argument("--against", metavar="RECIPE", help="instead of the rungs: this recipe, then the setting's one")
+    parser.add_argument("--days", type=checks.positive, default=3, help="held-out days, up to the last one")
+    parser.add_argument("--seeds", type=checks.positive, default=3)
+    parser.add_argument(
+        "--tune", type=checks.positive, default=1, metavar="N", help="trials of rates a rung; 1: the recipe's own"
+    )
+    parser.add_argument("--jobs", type=checks.positive, default=2, help="trainings at a time")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--rungs", nargs="+", metavar="NAME", help=f"some of: {', '.join(RUNGS)}")
+    what.add_argument("--against", metavar="RECIPE", help="instead of the rungs: this recipe, then the setting's one")
     parser.add_argument("--shuffle", action="store_true", help="control: each ad gets another ad's picture")
     parser.add_argument("--name", help="of the folder below <home>/compare; default: from the other options")
     return parser.parse_args(argv)
@@ -54,8 +58,11 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def recipes_of(asked: argparse.Namespace, settings: Settings) -> dict[str, Recipe]:
     chosen = recipe(settings.recipe)
+    if asked.against == settings.recipe:
+        raise SettingsError(f"--against: '{asked.against}' is the setting's own recipe (ADLENS_RECIPE); name another")
     if asked.against:
         return {asked.against: recipe(asked.against), settings.recipe: chosen}
+    checks.full_model(chosen)
     unknown = sorted(set(asked.rungs or ()) - set(RUNGS))
     if unknown:
         raise SettingsError(f"--rungs: no rung {', '.join(unknown)}; known: {', '.join(RUNGS)}")
@@ -69,6 +76,7 @@ def tuned(recipes: Mapping[str, Recipe], asked: argparse.Namespace, settings: Se
     if asked.tune <= 1:
         return {name: one[0] for name, one in tried.items()}
     results = carry_out([Run(one, day, settings.seed) for each in tried.values() for one in each], settings, asked.jobs)
+    checks.labels(results[0].scored.label, [day])
     aucs = np.reshape([metrics.auc(one.scored.label, one.scored.score) for one in results], (len(tried), asked.tune))
     for name, values in zip(tried, aucs.tolist(), strict=True):
         print(f"tuning on {day}: {name}: AUC {', '.join(f'{value:.4f}' for value in values)}", file=sys.stderr)
@@ -93,12 +101,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _compare(asked: argparse.Namespace, settings: Settings, own: Settings) -> str:
     last = parse_day(asked.last)
     held_out = [last - timedelta(days=n) for n in reversed(range(asked.days))]
-    recipes = tuned(recipes_of(asked, settings), asked, own)
+    chosen = recipes_of(asked, settings)
+    before = [held_out[0] - timedelta(days=1)] if asked.tune > 1 else []  # what is tuned on
+    checks.days(before + held_out, own, chosen.values())
+    recipes = tuned(chosen, asked, own)
     seeds = [settings.seed + n for n in range(asked.seeds)]
     runs = [Run(one, day, seed) for one in recipes.values() for seed in seeds for day in held_out]
     results = np.array(carry_out(runs, own, asked.jobs), object).reshape(len(recipes), len(seeds), len(held_out))
     scored = [[pooled(result.scored for result in days) for days in of_seeds] for of_seeds in results]
     first = scored[0][0]
+    checks.labels(first.label, held_out)
     best = true_probabilities(settings, [day.isoformat() for day in held_out], first.impression_id)
     known = np.ones(len(first.label), np.bool_) if best is None else np.isfinite(best)
     cold = known & _cold(dict(zip(held_out, results[0, 0], strict=True)), settings)
