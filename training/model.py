@@ -146,6 +146,19 @@ def embed_pictures(
     return np.concatenate(parts)
 
 
+def other_than(parent: LoadedModel, recipe: Recipe, features: Sequence[Feature]) -> str | None:
+    """Why a model of this recipe cannot go on with all of the parent's weights and rows; None where it can."""
+    names, theirs = [feature.name for feature in features], parent.config["features"]
+    if names != theirs:
+        return f"the parent has the features {theirs}, the recipe {names}"
+    old, own = (
+        {name: weight.shape for name, weight in net.state_dict().items()}
+        for net in (parent.net, CTRModel(recipe, features, parent.maps))
+    )
+    other = [name for name in {**old, **own} if old.get(name) != own.get(name)]
+    return f"the parent has another shape at {other[0]}" if other else None
+
+
 def warm_start(net: CTRModel, maps: Mapping[str, RowMap], parent: LoadedModel) -> str | None:
     """Copies the parent's CNN, and nothing else, into `net`. Returns why not, or None when done.
 

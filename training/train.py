@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from contracts import artifacts, paths, report
-from contracts.features import feature_set
+from contracts.features import Feature, feature_set
 from contracts.rows import RowMap
 from contracts.settings import Settings
 from training import model, reader
@@ -61,11 +61,11 @@ def train_day(
 def _train(job: Job, settings: Settings, world: World, where: Path, profile: Path | None, started: float) -> None:
     """Every process trains; the first one writes."""
     chosen, features = job.recipe, list(feature_set(job.recipe.feature_set))
-    rows = (part for text in job.learnt for part in reader.chunks(job.table, text, features))
-    maps = fit(features, rows, chosen.number_sample, settings.seed)
+    old = model.load_model(job.parent.parent) if job.parent else None
+    maps = old.maps if old and job.continues else _fitted(job, features, settings.seed)
     seed_everything(settings.seed, chosen.threads)
     net = model.CTRModel(chosen, features, maps)
-    warm, remarks = _start(net, maps, job)
+    warm, remarks = _start(net, maps, job, old)
     net.to(world.device)
     pictures = Pictures(settings, chosen.image_size, chosen.unreadable_bound)
     learning, held_out = (
@@ -94,17 +94,29 @@ def _train(job: Job, settings: Settings, world: World, where: Path, profile: Pat
     loop.checkpoints.remove()
     if pictures.unreadable:
         remarks.append(f"{len(pictures.unreadable)} pictures missing or unreadable: the grey one stood in")
-    if len(job.days) < settings.window_days:
+    if len(job.days) < settings.window_days and not job.continues:
         remarks.append(f"{len(job.days)} days of groups, fewer than the window of {settings.window_days}")
     if world.first:
         _report(settings, job.day, started, manifest, remarks)
 
 
-def _start(net: model.CTRModel, maps: Mapping[str, RowMap], job: Job) -> tuple[Path | None, list[str]]:
-    """Where the CNN's weights begin: the parent's, else the recipe's file, else random. Returns the parent if it is."""
-    refused = model.warm_start(net, maps, model.load_model(job.parent.parent)) if job.parent else "there is none"
+def _fitted(job: Job, features: Sequence[Feature], seed: int) -> dict[str, RowMap]:
+    rows = (part for text in job.learnt for part in reader.chunks(job.table, text, features))
+    return fit(features, rows, job.recipe.number_sample, seed)
+
+
+def _start(
+    net: model.CTRModel, maps: Mapping[str, RowMap], job: Job, parent: model.LoadedModel | None
+) -> tuple[Path | None, list[str]]:
+    """Where the weights begin: all of them the parent's; else the CNN's the parent's, else the recipe's file's, else
+    random. Returns the parent if it is."""
+    if parent and job.continues:
+        net.load_state_dict(parent.net.state_dict())
+        return job.parent, [f"all weights from {job.parent}; days that no ancestor has seen: {len(job.days)}"]
+    refused = model.warm_start(net, maps, parent) if parent else "there is none"
     if job.parent and refused is None:
-        return job.parent, [f"warm start of the CNN from {job.parent}"]
+        also = f", not all weights: {job.refused}" if job.recipe.warm == "all" else ""
+        return job.parent, [f"warm start of the CNN from {job.parent}{also}"]
     if net.cnn is not None and job.recipe.cnn_start is not None:
         start_from(net.cnn, job.recipe.cnn_start, job.recipe.cnn_start_digest)
         return None, [f"start of the CNN from {job.recipe.cnn_start}, no parent: {refused}"]
@@ -120,7 +132,7 @@ def _manifest(
         kind=KIND, day=job.day.isoformat(), key=job.key, inputs=job.inputs,
         interval=(job.days[0], (date.fromisoformat(job.days[-1]) + timedelta(days=1)).isoformat()),
         versions={learning.source.name: learning.version},
-        parent=str(warm) if warm else None,
+        parent=str(warm) if warm else None, ancestors=job.seen if warm else None,
         rows={"days": len(job.days), "impressions": learning.impressions, "pictures": trained.pictures,
               "unreadable_pictures": unreadable, **_sizes(net)},
         figures={"mlflow_run_id": run, "recipe": job.recipe.name, "processes": world.size, **_figures(trained)},

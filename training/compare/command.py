@@ -1,8 +1,8 @@
 """`adlens train compare`: what each rung of CSCNN's Table 8 is worth on one's own data, or a recipe against another, or
 values of a recipe's field against each other (Fig 5).
 
-Trains every one of them for each held-out day D on the days before it (rule 4), from scratch, with several seeds; scores D;
-pools the days. Tuning, where asked for, gives each rung the same number of trials on the day before the first held-out
+Trains each of them for every held-out day D on the days before it (rule 4), from scratch, with several seeds; scores
+D; pools the days. Tuning, where asked for, gives each the same number of trials on the day before the first held-out
 one. Finished trainings are found again: stop it and start it as you like. Tables and landing folder are only read.
 """
 
@@ -155,7 +155,7 @@ def _written(
     write_atomically(home / "report.md", text + "\n")
     write_atomically(home / "figures.json", json.dumps(whole, indent=2) + "\n")
     if asked.sweep:
-        draw_sweep(_fields(asked), figures["all"], top.get("all"), costs, home / "auc.png")
+        draw_sweep(_fields(asked), figures["all"], costs, home / "auc.png")
     else:
         draw(figures["all"], top.get("all"), home / "auc.png")
     return f"{text}\n\n{home / 'report.md'}, figures.json, auc.png"

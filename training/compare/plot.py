@@ -31,10 +31,9 @@ def draw(figures: Mapping[str, Figures], top: float | None, file: Path) -> None:
 
 
 def draw_sweep(
-    fields: Sequence[str], figures: Mapping[str, Figures], top: float | None,
-    costs: Mapping[str, Mapping[str, float]], file: Path,
-) -> None:  # fmt: skip
-    """AUC over the field's values, as CSCNN's Fig 5, and below it the seconds of a training."""
+    fields: Sequence[str], figures: Mapping[str, Figures], costs: Mapping[str, Mapping[str, float]], file: Path
+) -> None:
+    """AUC over the fields' values, as CSCNN's Fig 5, and below it the seconds of a training."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -45,9 +44,6 @@ def draw_sweep(
     aucs, gains = zip(*((one.auc, one.gain) for one in figures.values()), strict=True)
     below, above = zip(*((max(0, g.value - g.low), max(0, g.high - g.value)) for g in gains), strict=True)
     upper.errorbar(at, aucs, (below, above), fmt="o-", capsize=3)
-    if top is not None:
-        upper.axhline(top, color="C2", linestyle="--", label=f"best possible {top:.4f}")
-        upper.legend(fontsize=8)
     upper.set_ylabel("AUC on held-out days;\nbars: 95 % interval of the gain over the first", fontsize=8)
     lower.bar(at, [costs[name]["seconds"] for name in figures], width=0.5, color="C7")
     lower.set_ylabel("seconds\na training", fontsize=8)
