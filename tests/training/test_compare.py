@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +179,19 @@ def test_a_sweep_of_groupings_compares_readers_on_the_same_impressions(
     assert main([*words, "--sweep", "prior_size=4"]) == 6
     with pytest.raises(SystemExit):
         main([*words, "--sweep", "prior_size=4,2", "--rungs", "DCN"])
+
+
+def _first_run(settings: Settings) -> str:
+    from training.tracking import Run
+
+    run = Run(settings, "first", {})
+    run.end()
+    return run.id
+
+
+def test_first_runs_at_the_same_time_share_one_database(tmp_path: Path) -> None:
+    """Compared trainings begin together in a home that is new."""
+    settings = Settings(home=tmp_path / "home")
+    with ProcessPoolExecutor(3, get_context("spawn")) as pool:
+        ids = list(pool.map(_first_run, [settings] * 3))
+    assert len(set(ids)) == 3 and all(ids)
