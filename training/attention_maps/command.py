@@ -2,7 +2,8 @@
 
 For the ads that were shown most on a day: the picture, its spatial attention (CSCNN's M_s, Eq 11; mean of the last
 layers whose maps are at least 4 x 4, resized) under its own category and as if it were of others, and the differences.
-Below, how much the gates of every layer differ between these categories.
+Below, how much the gates of every layer differ between these categories. A_c and A_s begin at random, so that some of
+it is there before anything is learnt: compare with a model of a few days.
 """
 
 from __future__ import annotations
