@@ -66,6 +66,7 @@ def _train(job: Job, settings: Settings, world: World, where: Path, profile: Pat
     seed_everything(settings.seed, chosen.threads)
     net = model.CTRModel(chosen, features, maps)
     warm, remarks = _start(net, maps, job, old)
+    del old  # its weights are copied: not held twice while training
     net.to(world.device)
     pictures = Pictures(settings, chosen.image_size, chosen.unreadable_bound)
     learning, held_out = (
