@@ -6,7 +6,8 @@
 Prints impressions/s and pictures/s of whole groups, the share of the time in which no batch was ready, the share of the
 device's peak that the CNN's arithmetic reaches (--peak in TFLOPS of the precision: 989 for an H100's or H200's dense
 bfloat16), peak memory; and, beside them in the same run, the CNN's forward and backward alone, and the same step with
-nothing shared (a picture an impression).
+nothing shared (a picture an impression). --own: the same step on the setting's own tables and pictures, whose groups
+are not full, beside their mean fill.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import made_groups
 from contracts import paths
 from contracts.features import feature_set
-from contracts.settings import Settings
+from contracts.settings import Settings, load
 from training import reader
 from training.batch import Batch
 from training.distributed import World, enter
@@ -131,6 +132,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=0, help="processes that read")
     parser.add_argument("--threads", type=int, default=1, help="of torch on a CPU")
     parser.add_argument("--peak", type=float, default=0.0, help="TFLOPS of the device in bfloat16")
+    parser.add_argument("--own", action="store_true", help="also the groups of the setting's tables")
     parser.add_argument("--no-ungrouped", action="store_true", help="leave the step with nothing shared out")
     asked = parser.parse_args(argv)
     torch.set_num_threads(asked.threads)
@@ -171,6 +173,12 @@ def report(asked: argparse.Namespace, world: World, settings: Settings) -> None:
         print(single.told("whole step, nothing shared"))
         ratio = (whole.impressions / whole.seconds) / (single.impressions / single.seconds)
         print(f"groups / nothing shared, impressions/s: {ratio:.1f}")
+    if asked.own:
+        own, _, _ = step_speed(grouped, load(), world, asked.steps)
+        fill = own.impressions / own.pictures
+        print(own.told(f"whole step, own groups of {fill:.1f}"))
+        ratio = (own.impressions / own.seconds) / (whole.impressions / whole.seconds)
+        print(f"own / full groups, impressions/s: {ratio:.2f}; mean fill / full: {fill / asked.share:.2f}")
     if asked.device == "cuda":
         print(f"peak device memory {torch.cuda.max_memory_allocated(world.device) / 2**30:.1f} GiB")
     print(f"peak resident memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")

@@ -32,6 +32,7 @@ class Manifest(BaseModel):
     interval: tuple[str, str] | None = None  # days fitted on, half-open; None where nothing was fitted
     versions: dict[str, int] = {}  # table -> Delta version that was read
     parent: str | None = None  # address of the manifest that it was warm-started from
+    ancestors: tuple[str, str] | None = None  # days that the parent or anything before it was fitted on, half-open
     rows: dict[str, int] = {}  # what was counted
     files: dict[str, str] = {}  # file in the folder -> SHA-256
     figures: dict[str, Any] = {}  # metrics, verdicts, names of things elsewhere (MLflow run, bundle)

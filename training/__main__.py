@@ -19,11 +19,16 @@ def main(argv: list[str] | None = None) -> int:
         from training.compare.command import main as compare  # imports torch: not for --help
 
         return compare(argv[argv.index("compare") + 1 :])
+    if argv[:2] == ["train", "attention"] or argv[:1] == ["attention"]:
+        from training.attention_maps.command import main as attention
+
+        return attention(argv[argv.index("attention") + 1 :])
     parser = argparse.ArgumentParser(prog="training", description="Stage 5: trains a day's model from the ad groups.")
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser(
         "train", help="train run D on the days before D; D itself is never read",
-        epilog="`train compare --help`: what the picture, its CNN and the category are worth on your data.",
+        epilog="`train compare --help`: what the picture, its CNN and the category are worth on your data. "
+        "`train attention --help`: a picture of where a model looks, and what the category changes there.",
     )  # fmt: skip
     train.add_argument("--day", required=True, metavar="D", help="the run's day, YYYY-MM-DD")
     train.add_argument("--address-file", type=Path, metavar="F", help="also write the manifest's address here")

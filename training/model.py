@@ -144,3 +144,16 @@ def embed_pictures(
             pictures = store.load([image for image, _ in part])
             parts.append(model.net.cnn(pictures, category_rows(model.maps, [code for _, code in part])).numpy())
     return np.concatenate(parts)
+
+
+def other_than(parent: LoadedModel, recipe: Recipe, features: Sequence[Feature]) -> str | None:
+    """Why a model of this recipe cannot go on with all of the parent's weights and rows; None where it can."""
+    names, theirs = [feature.name for feature in features], parent.config["features"]
+    if names != theirs:
+        return f"the parent has the features {theirs}, the recipe {names}"
+    old, own = (
+        {name: weight.shape for name, weight in net.state_dict().items()}
+        for net in (parent.net, CTRModel(recipe, features, parent.maps))
+    )
+    other = [name for name in {**old, **own} if old.get(name) != own.get(name)]
+    return f"the parent has another shape at {other[0]}" if other else None

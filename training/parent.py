@@ -1,4 +1,4 @@
-"""Rule 4's parent: what the latest run of a day before D had published, as the publication log tells it."""
+"""Rule 4's parent: what the latest run of a day before D had published, as the publication log tells; what it saw."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from deltalake.exceptions import TableNotFoundError
 from contracts import paths
 from contracts.artifacts import read
 from contracts.delta_dataset import dataset
+from contracts.errors import DamagedArtifact
 from contracts.settings import Settings
 
 LOG = "publication_log"
@@ -32,3 +33,15 @@ def parent_of(day: date, settings: Settings) -> Path | None:
     address = Path(max(before, key=lambda row: row["publication"])["model"])
     read(address)
     return address
+
+
+def seen_by(model: Path) -> tuple[str, str]:
+    """[first day, day after the last) that the model of this manifest, or what it was warm-started from, was fitted on.
+
+    Raises MissingArtifact or DamagedArtifact where it cannot be known.
+    """
+    manifest = read(model, check_files=False)
+    if manifest.interval is None:
+        raise DamagedArtifact(f"{model} does not say which days it was fitted on; a parent does")
+    older = manifest.ancestors or (seen_by(Path(manifest.parent)) if manifest.parent else manifest.interval)
+    return min(manifest.interval[0], older[0]), max(manifest.interval[1], older[1])

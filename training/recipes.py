@@ -32,6 +32,10 @@ class Recipe(BaseModel):
     attention_layers: int | None = Field(default=None, ge=0, description="L': the last so many; None is all of them")
     cnn_start: Path | None = Field(default=None, description="safetensors in torchvision's names to start the CNN from")
     cnn_start_digest: str = Field(default="", description="SHA-256 of that file; required with it")
+    warm: Literal["none", "cnn", "all"] = Field(
+        default="cnn", description="taken from what served before: nothing; the CNN; all weights and rows, and then "
+        "only days that no ancestor has seen are learnt from",
+    )  # fmt: skip
     cnn_fixed: bool = Field(default=False, description="the CNN is not trained; each picture goes through it once")
     image_size: int = Field(default=224, gt=0, description="pixels a side")
     visual_dimension: int = Field(default=150, gt=0, description="d_v; ignored where backbone is none")

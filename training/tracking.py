@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 from collections.abc import Mapping
@@ -26,14 +27,16 @@ class Run:
 
         home = settings.home_path / "mlflow"
         home.mkdir(parents=True, exist_ok=True)
-        self.client = MlflowClient(settings.mlflow_tracking_uri)
-        experiment = self.client.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:
-            # Beside the database; MLflow's own default is the current directory.
-            where = None if settings.mlflow_uri else (home / "artifacts").as_uri()
-            identifier = self.client.create_experiment(EXPERIMENT, artifact_location=where)
-        else:
-            identifier = experiment.experiment_id
+        with (home / "lock").open("w") as alone:  # two first runs at a time would both make the database's tables
+            fcntl.flock(alone, fcntl.LOCK_EX)
+            self.client = MlflowClient(settings.mlflow_tracking_uri)
+            experiment = self.client.get_experiment_by_name(EXPERIMENT)
+            if experiment is None:
+                # Beside the database; MLflow's own default is the current directory.
+                where = None if settings.mlflow_uri else (home / "artifacts").as_uri()
+                identifier = self.client.create_experiment(EXPERIMENT, artifact_location=where)
+            else:
+                identifier = experiment.experiment_id
         self.id = self.client.create_run(identifier, run_name=name, tags=dict(tags)).info.run_id
 
     def log(self, parameters: Mapping[str, object], figures: Mapping[str, float]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 
 from contracts import artifacts, paths, report
 from contracts.errors import InputError
-from contracts.features import feature_set
+from contracts.features import Feature, feature_set
 from contracts.rows import RowMap
 from contracts.settings import Settings
 from training import model, reader
@@ -65,11 +65,12 @@ def train_day(
 def _train(job: Job, settings: Settings, world: World, where: Path, profile: Path | None, started: float) -> None:
     """Every process trains; the first one writes."""
     chosen, features = job.recipe, list(feature_set(job.recipe.feature_set))
-    rows = (part for text in job.learnt for part in reader.chunks(job.table, text, features))
-    maps = fit(features, _with_both_labels(rows, job), chosen.number_sample, settings.seed)
+    old = model.load_model(job.parent.parent) if job.parent and job.continues else None
+    maps = old.maps if old else _fitted(job, features, settings.seed)
     seed_everything(settings.seed, chosen.threads)
     net = model.CTRModel(chosen, features, maps)
-    warm, remarks = _start(net, maps, job)
+    warm, remarks = _start(net, maps, job, old)
+    del old  # its weights are copied: not held twice while training
     net.to(world.device)
     pictures = Pictures(settings, chosen.image_size, chosen.unreadable_bound)
     as_served = chosen.model_copy(update={"unknown_ad_share": 0.0})
@@ -99,10 +100,15 @@ def _train(job: Job, settings: Settings, world: World, where: Path, profile: Pat
     loop.checkpoints.remove()
     if pictures.unreadable:
         remarks.append(f"{len(pictures.unreadable)} pictures missing or unreadable: the grey one stood in")
-    if len(job.days) < settings.window_days:
+    if len(job.days) < settings.window_days and not job.continues:
         remarks.append(f"{len(job.days)} days of groups, fewer than the window of {settings.window_days}")
     if world.first:
         _report(settings, job.day, started, manifest, remarks)
+
+
+def _fitted(job: Job, features: Sequence[Feature], seed: int) -> dict[str, RowMap]:
+    rows = (part for text in job.learnt for part in reader.chunks(job.table, text, features))
+    return fit(features, _with_both_labels(rows, job), job.recipe.number_sample, seed)
 
 
 def _with_both_labels(rows: Iterable[Impressions], job: Job) -> Iterator[Impressions]:
@@ -118,13 +124,20 @@ def _with_both_labels(rows: Iterable[Impressions], job: Job) -> Iterator[Impress
         )
 
 
-def _start(net: model.CTRModel, maps: Mapping[str, RowMap], job: Job) -> tuple[Path | None, list[str]]:
-    """Where the CNN's weights begin: the parent's, else the recipe's file, else random. Returns the parent if it is."""
+def _start(
+    net: model.CTRModel, maps: Mapping[str, RowMap], job: Job, old: model.LoadedModel | None
+) -> tuple[Path | None, list[str]]:
+    """Where the weights begin: all of them the parent's (`old`); else the CNN's the parent's, else the recipe's file's,
+    else random. Returns the parent if it is."""
+    if old:
+        net.load_state_dict(old.net.state_dict())
+        return job.parent, [f"all weights from {job.parent}; days that no ancestor has seen: {len(job.days)}"]
     refused = "there is no parent"
     if job.parent:
         found = take_cnn(net, maps, job.parent.parent)
         if found is None:
-            return job.parent, [f"warm start of the CNN from {job.parent}"]
+            also = f", not all weights: {job.refused}" if job.recipe.warm == "all" else ""
+            return job.parent, [f"warm start of the CNN from {job.parent}{also}"]
         refused = f"{found} ({job.parent})"
     if net.cnn is not None and job.recipe.cnn_start is not None:
         start_from(net.cnn, job.recipe.cnn_start, job.recipe.cnn_start_digest)
@@ -141,7 +154,7 @@ def _manifest(
         kind=KIND, day=job.day.isoformat(), key=job.key, inputs=job.inputs,
         interval=(job.days[0], (date.fromisoformat(job.days[-1]) + timedelta(days=1)).isoformat()),
         versions={learning.source.name: learning.version},
-        parent=str(warm) if warm else None,
+        parent=str(warm) if warm else None, ancestors=job.seen if warm else None,
         rows={"days": len(job.days), "impressions": learning.impressions, "pictures": trained.pictures,
               "unreadable_pictures": unreadable, **_sizes(net)},
         figures={"mlflow_run_id": run, "recipe": job.recipe.name, "processes": world.size, **_figures(trained)},

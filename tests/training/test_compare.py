@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts import paths
+from contracts.errors import SettingsError
 from contracts.settings import Settings
 from training.__main__ import main
 from training.compare.figures import compared, shown
 from training.compare.rungs import RUNGS, trials, variant
 from training.compare.shuffled import with_shuffled_pictures
+from training.compare.sweeps import sweep
 from training.evaluate import Scored
 from training.reader import open_table
 from training.recipes import daily
@@ -116,3 +120,78 @@ def test_shuffled_pictures_are_other_ads(make: Made) -> None:
     moved = [link for link in (landing / "images").iterdir() if link.resolve().name != link.name]
     files = list(paths.images(settings).iterdir())
     assert len(list((landing / "images").iterdir())) == len(files) and len(moved) > len(files) / 2
+
+
+def test_a_sweep_changes_its_fields_together_and_nothing_else() -> None:
+    swept = sweep(daily(), ["impressions_per_picture=1,16", "pictures_per_batch=256,16"])
+    single, own = swept.values()
+    assert list(swept) == [f"impressions_per_picture = {a}, pictures_per_batch = {b}" for a, b in ((1, 256), (16, 16))]
+    assert own == daily()  # the recipe's own values: its own trainings
+    changed = {"impressions_per_picture": 1, "pictures_per_batch": 256, "name": single.name}
+    assert single == daily().model_copy(update=changed) and single.name != daily().name
+    several = sweep(daily(), ["attention_layers=0,4,null"])
+    assert [one.attention_layers for one in several.values()] == [0, 4, None]
+    assert [one.deep for one in sweep(daily(), ["deep=[64,32],[8]"]).values()] == [(64, 32), (8,)]
+
+
+@pytest.mark.parametrize(
+    "asked, words",
+    [
+        (["prior_sise=2,4"], "'prior_sise' is no field of a recipe.*FIELD=V1,V2.*prior_size"),
+        (["prior_size"], "no field|FIELD=V1,V2"),
+        (["prior_size=2"], "at least two values.*prior_size has 1"),
+        (["prior_size="], "at least two values.*prior_size has 0"),
+        (["prior_size=2,4", "width=8"], "equally many; prior_size has 2, width has 1"),
+        (["prior_size=2,4", "prior_size=2,4"], "each field once"),
+        (["prior_size=2,0"], "prior_size = 0 cannot be: prior_size: Input should be greater than 0"),
+        (["grouping=ad,all"], "grouping = all cannot be: grouping: Input should be 'ad', 'user' or 'none'"),
+        (["prior_size=2,2"], "prior_size = 2 is asked for twice"),
+        (["prior_size=2,]"], "no list of values"),
+        (["name=a,b"], "'name' is no field"),
+    ],
+)
+def test_a_sweep_that_cannot_be_says_what_could(asked: list[str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        sweep(daily(), asked)
+
+
+def test_a_sweep_of_groupings_compares_readers_on_the_same_impressions(
+    make: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = make(days=9, impressions=250, fresh=12, min_training_days=5, users=True)
+    for name in ("home", "landing", "recipe", "min_training_days"):
+        monkeypatch.setenv(f"ADLENS_{name.upper()}", str(getattr(settings, name)))
+    monkeypatch.setenv("ADLENS_BOOTSTRAP_SAMPLES", "20")
+    words = ["compare", "--last", "2026-01-09", "--days", "1", "--seeds", "1", "--jobs", "1"]
+    assert main([*words, "--sweep", "grouping=ad,user,none"]) == 0
+    assert "| grouping = none | 0." in capsys.readouterr().out
+    home = settings.home_path / "compare" / "sweeps"
+    whole = json.loads((home / "grouping" / "figures.json").read_text())
+    costs = {name: whole["costs"][f"grouping = {name}"] for name in ("ad", "user", "none")}
+    assert all(cost["impressions"] == 8 * 250 for cost in costs.values())
+    assert costs["ad"]["steps"] == costs["none"]["steps"]  # only the order differs
+    assert costs["none"]["pictures"] == 8 * 250 and costs["ad"]["pictures"] < costs["user"]["pictures"] < 8 * 250
+    assert whole["figures"]["all"]["grouping = ad"]["gain"]["value"] == 0
+    assert (home / "grouping" / "auc.png").stat().st_size > 5_000
+    models = sorted((home / "artifacts" / "model" / "2026-01-09").iterdir())
+    assert main([*words, "--sweep", "prior_size=4,2"]) == 0  # the recipe's own value was trained above
+    assert len(sorted((home / "artifacts" / "model" / "2026-01-09").iterdir())) == len(models) + 1
+    assert main([*words, "--sweep", "prior_size=4"]) == 6
+    with pytest.raises(SystemExit):
+        main([*words, "--sweep", "prior_size=4,2", "--rungs", "DCN"])
+
+
+def _first_run(settings: Settings) -> str:
+    from training.tracking import Run
+
+    run = Run(settings, "first", {})
+    run.end()
+    return run.id
+
+
+def test_first_runs_at_the_same_time_share_one_database(tmp_path: Path) -> None:
+    """Compared trainings begin together in a home that is new."""
+    settings = Settings(home=tmp_path / "home")
+    with ProcessPoolExecutor(3, get_context("spawn")) as pool:
+        ids = list(pool.map(_first_run, [settings] * 3))
+    assert len(set(ids)) == 3 and all(ids)

@@ -1,7 +1,8 @@
-"""`adlens train compare`: what each rung of CSCNN's Table 8 is worth on one's own data, or a recipe against another.
+"""`adlens train compare`: what each rung of CSCNN's Table 8 is worth on one's own data, or a recipe against another, or
+values of a recipe's field against each other (Fig 5).
 
-Trains every rung for each held-out day D on the days before it (rule 4), from scratch, with several seeds; scores D;
-pools the days. Tuning, where asked for, gives each rung the same number of trials on the day before the first held-out
+Trains each of them for every held-out day D on the days before it (rule 4), from scratch, with several seeds; scores
+D; pools the days. Tuning, where asked for, gives each the same number of trials on the day before the first held-out
 one. Finished trainings are found again: stop it and start it as you like. Tables and landing folder are only read.
 """
 
@@ -25,11 +26,12 @@ from contracts.settings import Settings, load
 from training import metrics
 from training.compare import checks
 from training.compare.figures import Figures, compared, shown
-from training.compare.plot import draw
+from training.compare.plot import draw, draw_sweep
 from training.compare.report import table_of
 from training.compare.rungs import RUNGS, trials, variant
 from training.compare.runs import Result, Run, carry_out, own_home, pooled
 from training.compare.shuffled import with_shuffled_pictures
+from training.compare.sweeps import sweep
 from training.evaluate import Scored
 from training.reader import open_table, training_interval
 from training.recipes import Recipe, recipe
@@ -51,6 +53,8 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--rungs", nargs="+", metavar="NAME", help=f"some of: {', '.join(RUNGS)}")
     what.add_argument("--against", metavar="RECIPE", help="instead of the rungs: this recipe, then the setting's one")
+    what.add_argument("--sweep", nargs="+", metavar="FIELD=V1,V2", help="instead: values of a field of the recipe, the "
+                      "first is what gains are against; several fields change together")
     parser.add_argument("--shuffle", action="store_true", help="control: each ad gets another ad's picture")
     parser.add_argument("--name", help="of the folder below <home>/compare; default: from the other options")
     return parser.parse_args(argv)
@@ -62,11 +66,18 @@ def recipes_of(asked: argparse.Namespace, settings: Settings) -> dict[str, Recip
         raise SettingsError(f"--against: '{asked.against}' is the setting's own recipe (ADLENS_RECIPE); name another")
     if asked.against:
         return {asked.against: recipe(asked.against), settings.recipe: chosen}
+    if asked.sweep:
+        return sweep(chosen, asked.sweep)
     checks.full_model(chosen)
     unknown = sorted(set(asked.rungs or ()) - set(RUNGS))
     if unknown:
         raise SettingsError(f"--rungs: no rung {', '.join(unknown)}; known: {', '.join(RUNGS)}")
     return {name: variant(chosen, name) for name in RUNGS if not asked.rungs or name in asked.rungs}
+
+
+def _fields(asked: argparse.Namespace) -> list[str]:
+    """Of the sweep; none where the rungs or two recipes are compared."""
+    return [text.partition("=")[0] for text in asked.sweep or ()]
 
 
 def tuned(recipes: Mapping[str, Recipe], asked: argparse.Namespace, settings: Settings) -> dict[str, Recipe]:
@@ -87,8 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parsed(argv)
     try:
         settings = load()
-        name = asked.name or "-".join(["against"] * bool(asked.against) + ["shuffled"] * asked.shuffle) or "rungs"
-        own = own_home(settings, name)
+        kind = ["against"] * bool(asked.against) + ["sweeps"] * bool(asked.sweep) + ["shuffled"] * asked.shuffle
+        own = own_home(settings, asked.name or "-".join(kind) or "rungs")
         if asked.shuffle:
             own = own.model_copy(update={"landing": with_shuffled_pictures(settings, own.home_path)})
         print(_compare(asked, settings, own))
@@ -123,7 +134,8 @@ def _compare(asked: argparse.Namespace, settings: Settings, own: Settings) -> st
     }
     top = {} if best is None else {what: metrics.auc(first.label[r], best[r]) for what, r in slices.items()}
     costs = {name: _cost(of_recipe.ravel().tolist()) for name, of_recipe in zip(recipes, results, strict=True)}
-    return _written(own.home_path, asked, first, figures, top, costs, recipes)
+    home = own.home_path / "-".join(_fields(asked))  # sweeps share trainings, not reports
+    return _written(home, asked, first, figures, top, costs, recipes)
 
 
 def _cold(results: Mapping[date, Result], settings: Settings) -> np.ndarray:
@@ -137,7 +149,8 @@ def _cold(results: Mapping[date, Result], settings: Settings) -> np.ndarray:
 
 
 def _cost(results: Sequence[Result]) -> dict[str, float]:
-    return {"seconds": float(np.mean([r.seconds for r in results])), "parameters": results[0].parameters}
+    """Means of a training."""
+    return {what: float(np.mean([result.cost[what] for result in results])) for what in results[0].cost}
 
 
 def _written(
@@ -152,5 +165,8 @@ def _written(
     }  # fmt: skip
     write_atomically(home / "report.md", text + "\n")
     write_atomically(home / "figures.json", json.dumps(whole, indent=2) + "\n")
-    draw(figures["all"], top.get("all"), home / "auc.png")
+    if asked.sweep:
+        draw_sweep(_fields(asked), figures["all"], costs, home / "auc.png")
+    else:
+        draw(figures["all"], top.get("all"), home / "auc.png")
     return f"{text}\n\n{home / 'report.md'}, figures.json, auc.png"

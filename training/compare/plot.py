@@ -1,8 +1,8 @@
-"""The AUC of each rung as a picture."""
+"""The AUC of what was compared as a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -25,4 +25,26 @@ def draw(figures: Mapping[str, Figures], top: float | None, file: Path) -> None:
     axes.set_ylim(len(names) - 0.4, -0.7)
     axes.set_xlabel("AUC on held-out days; bars: 95 % interval of the gain over the first")
     axes.spines[["top", "right"]].set_visible(False)
+    whole.savefig(file, dpi=150)
+
+
+def draw_sweep(
+    fields: Sequence[str], figures: Mapping[str, Figures], costs: Mapping[str, Mapping[str, float]], file: Path
+) -> None:
+    """AUC over the fields' values, as CSCNN's Fig 5, and below it the seconds of a training."""
+    whole = Figure(figsize=(1.3 * len(figures) + 2.5, 5), layout="constrained")
+    upper, lower = whole.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    names, at = list(figures), range(len(figures))
+    aucs, gains = zip(*((one.auc, one.gain) for one in figures.values()), strict=True)
+    below, above = zip(*((max(0, g.value - g.low), max(0, g.high - g.value)) for g in gains), strict=True)
+    upper.errorbar(at, aucs, (below, above), fmt="o-", capsize=3)
+    upper.set_ylabel("AUC on held-out days;\nbars: 95 % interval of the gain over the first", fontsize=8)
+    lower.bar(at, [costs[name]["seconds"] for name in figures], width=0.5, color="C7")
+    lower.set_ylabel("seconds\na training", fontsize=8)
+    for field in fields:  # the values below the axis, the fields as its name
+        names = [name.replace(f"{field} = ", "") for name in names]
+    lower.set_xticks(at, names)
+    lower.set_xlabel(", ".join(fields))
+    for axes in (upper, lower):
+        axes.spines[["top", "right"]].set_visible(False)
     whole.savefig(file, dpi=150)

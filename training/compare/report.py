@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from training.compare.figures import Figures
 from training.metrics import Interval
 
+COSTS = ("seconds", "impressions/s", "impressions a step", "impressions a pass", "parameters")
+
 
 def table_of(
     figures: Mapping[str, Mapping[str, Figures]], top: Mapping[str, float], costs: Mapping[str, Mapping[str, float]],
@@ -18,18 +20,24 @@ def table_of(
     ]
     for what, each in figures.items():
         lines += [
-            "", f"| {what} | AUC | sd over seeds | gain | closed of the gap | seconds | parameters |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
+            "", f"| {what} | AUC | sd over seeds | gain | closed of the gap | {' | '.join(COSTS)} |",
+            "| --- " * (5 + len(COSTS)) + "|",
         ]  # fmt: skip
         for name, one in each.items():
-            cost = costs[name]
             lines.append(
                 f"| {name} | {one.auc:.4f} | {one.spread:.4f} | {_signed(one.gain)} | {_share(one.closed)} | "
-                f"{cost['seconds']:.0f} | {cost['parameters']:,.0f} |"
+                f"{' | '.join(_cost(costs[name]))} |"
             )
         if what in top:
-            lines.append(f"| best possible (true probabilities) | {top[what]:.4f} | | | 100 % | | |")
+            lines.append(f"| best possible (true probabilities) | {top[what]:.4f} | | | 100 % |" + " |" * len(COSTS))
     return "\n".join(lines)
+
+
+def _cost(of: Mapping[str, float]) -> list[str]:
+    """As COSTS; a pass is a picture's through the CNN."""
+    rates = [of["impressions"] / of[per] if of[per] else None for per in ("seconds", "steps", "pictures")]
+    per_second, per_step, per_pass = ("" if rate is None else f"{rate:,.1f}" for rate in rates)
+    return [f"{of['seconds']:.0f}", per_second, per_step, per_pass, f"{of['parameters']:,.0f}"]
 
 
 def _signed(found: Interval) -> str:

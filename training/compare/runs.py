@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from io import StringIO
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -33,11 +34,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Result:
-    """`seconds` of training; `parameters` of DCN and CNN without embeddings' optimiser state."""
+    """`cost` of the training: seconds, steps, impressions, picture passes; parameters without the optimiser's state."""
 
     scored: Scored
-    seconds: float
-    parameters: int
+    cost: dict[str, float]
 
 
 def own_home(settings: Settings, name: str) -> Settings:
@@ -62,11 +62,16 @@ def _one(run: Run, settings: Settings) -> Result:
     seeded = settings.model_copy(update={"seed": run.seed})
     with redirect_stderr(StringIO()):  # several bars at a time would overwrite each other
         address = train_day(run.day, seeded, run.recipe, _no_parent)
+    return result_of(address, run.day, settings)
+
+
+def result_of(address: Path, day: date, settings: Settings) -> Result:
+    """The model of a manifest, scored on `day`."""
     manifest = artifacts.read(address)
-    return Result(
-        score_day(address.parent, run.day.isoformat(), settings), float(manifest.figures["train_seconds"]),
-        manifest.rows["dcn_parameters"] + manifest.rows["cnn_parameters"],
-    )  # fmt: skip
+    cost = {what: float(manifest.figures[f"train_{what}"]) for what in ("seconds", "steps", "impressions")}
+    cost["pictures"] = manifest.rows["pictures"]
+    cost["parameters"] = manifest.rows["dcn_parameters"] + manifest.rows["cnn_parameters"]
+    return Result(score_day(address.parent, day.isoformat(), settings), cost)
 
 
 def _no_parent(day: date, settings: Settings) -> None:
