@@ -91,7 +91,7 @@ def job_of(day: date, settings: Settings, chosen: Recipe, find: ParentFinder) ->
 
 
 def _refused(parent: Path, chosen: Recipe) -> str | None:
-    """Why not all of the parent can go on. Its files are what its manifest says, so one that cannot be read is older."""
+    """Why not all of the parent can go on. One whose files are as written and cannot be read is older."""
     try:
         return model.other_than(model.load_model(parent.parent), chosen, feature_set(chosen.feature_set))
     except DamagedArtifact as error:

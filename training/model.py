@@ -40,21 +40,25 @@ class CTRModel(nn.Module):
         super().__init__()
         self.dcn = DCN(features, maps, recipe.d_v, recipe.deep, recipe.cross_layers, recipe.cross_input)
         self.cnn = CSCNN(recipe, maps["category_id"].rows) if recipe.d_v else None
+        self.alone = nn.Linear(recipe.d_v, 1) if recipe.d_v and recipe.picture_loss else None  # drawn last
 
-    def forward(self, batch: Batch, features_BF: Tensor | None = None) -> Tensor:
-        """Logits [N]. `features_BF`: of the batch's pictures, where the backbone has seen them before.
+    def forward(self, batch: Batch, features_BF: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Logits [N], and those of the pictures alone [N] where training asks for them (the recipe's picture_loss).
+
+        `features_BF`: of the batch's pictures, where the backbone has seen them before.
 
         Raises ValueError for a batch whose pictures were not loaded, where there is a CNN that needs them.
         """
         if self.cnn is None:
-            return self.dcn(batch.context, None, batch.shared)
+            return self.dcn(batch.context, None, batch.shared), None
         if features_BF is not None:
             x_v_BV = self.cnn.head(features_BF)
         elif batch.pictures_B3SS is not None:
             x_v_BV = self.cnn(batch.pictures_B3SS, batch.category_B)
         else:
             raise ValueError("the batch has no pixels; training.prefetch loads them")
-        return self.dcn(batch.context, x_v_BV[batch.picture_of_N], batch.shared)
+        alone_N = None if self.alone is None else self.alone(x_v_BV).squeeze(1)[batch.picture_of_N]
+        return self.dcn(batch.context, x_v_BV[batch.picture_of_N], batch.shared), alone_N
 
 
 @dataclass(frozen=True)

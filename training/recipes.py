@@ -77,6 +77,9 @@ class Recipe(BaseModel):
     cnn_rate: float = Field(default=1e-3, gt=0, description="Adam, convolutions and head")
     prior_rate: float = Field(default=1e-2, gt=0, description="Adam, A_c and A_s: each category sees few pictures")
     rate_end: float = Field(default=1.0, gt=0, le=1, description="Adam's rates fall to this share over a pass")
+    picture_loss: float = Field(
+        default=0.0, ge=0, description="weight of a second loss, of a linear logit of x_v alone; no part of the model"
+    )
     warm_up: float = Field(default=0.0, ge=0, lt=1, description="share of the training over which Adam's rates rise")
     clip_norm: float | None = Field(default=None, gt=0, description="largest norm of the dense gradients together")
     unknown_ad_share: float = Field(default=0.0, ge=0, lt=1, description="training rows whose ad_id is hidden")
@@ -109,6 +112,7 @@ def daily() -> Recipe:
         name="daily", image_size=32, visual_dimension=16, width=16, prior_size=4,
         deep=(128, 64, 32), cross_layers=2, cross_input="all", pictures_per_batch=16, impressions_per_picture=16,
         cnn_rate=1e-3, dense_rate=5e-3, rate_end=0.02, unknown_ad_share=0.3,
+        picture_loss=1.0,  # an ad's past click rate explains its look away: without it the CNN hardly learns
         threads=1,  # two spin at barriers: on two busy cores one thread is 20 times faster than two
     )  # fmt: skip
 

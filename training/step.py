@@ -22,6 +22,7 @@ HOLD = 0.2  # share of the training before Adam's rates fall
 def optimisers(recipe: Recipe, net: CTRModel) -> dict[str, torch.optim.Optimizer]:
     """Embeddings row-wise; DCN's layers, CNN, and the category priors by Adam at their own rates."""
     dense = [p for name, p in net.dcn.named_parameters() if not name.startswith("embedding.")]
+    dense += list(net.alone.parameters()) if net.alone is not None else []
     groups: list[tuple[list[nn.Parameter], float]] = [(dense, recipe.dense_rate)]
     if net.cnn is not None:
         priors = net.cnn.prior_parameters()
@@ -53,7 +54,9 @@ class Step:
 
     def logits(self, batch: Batch, net: nn.Module | None = None) -> Tensor:
         """`net`: taken in place of the shared one, each of whose forward passes waits for all other processes."""
-        through = self.net if net is None else net
+        return self._both(batch, self.net if net is None else net)[0]
+
+    def _both(self, batch: Batch, through: nn.Module) -> tuple[Tensor, Tensor | None]:
         if self.fixed is None:
             return through(batch)
         return through(batch, self.fixed(list(zip(batch.images, batch.category_B.tolist(), strict=True))))
@@ -61,13 +64,14 @@ class Step:
     def __call__(self, batch: Batch, weight: float = 1.0) -> tuple[float, Tensor]:
         """Returns the mean loss of this process's batch and its logits [N]. `weight`: of that mean among the processes'
         own; 0 where a process has run out of data and takes part for the others' sake only."""
-        logits = self.logits(batch)
+        logits, alone = self._both(batch, self.net)
         loss = self.loss(logits, batch)
-        if not torch.isfinite(loss.detach()):
-            return float(loss.detach()), logits.detach()  # nothing is learnt from it: the loop stops
+        learnt = loss if alone is None else loss + self.recipe.picture_loss * self.loss(alone, batch)
+        if not torch.isfinite(learnt.detach()):
+            return float(learnt.detach()), logits.detach()  # nothing is learnt from it: the loop stops
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
-        (loss * weight).backward()
+        (learnt * weight).backward()
         exchange_rows(self.embeddings, self.world)
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.dense, self.recipe.clip_norm)

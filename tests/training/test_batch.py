@@ -16,12 +16,14 @@ from contracts.features import feature_set
 from contracts.settings import Settings
 from training import reader, rows_fit, sharing
 from training.batch import Batch, Position, concatenate
+from training.distributed import World
 from training.groups import Decoder
 from training.model import CTRModel, tensors
 from training.pictures import Pictures
 from training.recipes import tiny
 from training.row_groups import Cursors
 from training.sharing import distinct
+from training.step import Step
 from training.stream import TABLES, Reader
 
 Made = Callable[..., Settings]
@@ -56,8 +58,8 @@ def loss_and_gradients(
         if fixed and isinstance(module, nn.BatchNorm2d):
             module.eval()
     net.zero_grad(set_to_none=True)
-    logits = net(replace(batch, pictures_B3SS=store.load(batch.images)))
-    loss = F.binary_cross_entropy_with_logits(logits, batch.label_N.to(logits.dtype))
+    both = net(replace(batch, pictures_B3SS=store.load(batch.images)))  # the model's and the pictures' own
+    loss = sum(F.binary_cross_entropy_with_logits(logits, batch.label_N.to(logits.dtype)) for logits in both)
     loss.backward()
     gradients = {name: p.grad.to_dense().numpy().copy() for name, p in net.named_parameters() if p.grad is not None}
     return float(loss.detach()), gradients
@@ -79,6 +81,21 @@ def test_sharing_changes_neither_loss_nor_gradients(settings: Settings, monkeypa
             assert abs(loss - other) < 1e-12
             for parameter, wanted in gradients.items():
                 np.testing.assert_allclose(theirs[parameter], wanted, rtol=1e-8, atol=1e-12, err_msg=parameter)
+
+
+def test_the_pictures_own_loss_teaches_the_cnn_and_not_the_dcn(settings: Settings) -> None:
+    batch, maps, found = whole(settings, "ad"), maps_of(settings), {}
+    batch = replace(batch, pictures_B3SS=Pictures(settings, 16).load(batch.images))
+    for weight in (0.0, 2.0):
+        torch.manual_seed(3)
+        recipe = tiny().model_copy(update={"picture_loss": weight})
+        net = CTRModel(recipe, FEATURES, maps)
+        reported, _ = Step(recipe, net, World(torch.device("cpu")))(batch)
+        found[weight] = (reported, net.dcn.out.weight.grad, net.cnn.head.weight.grad, net.alone)
+    assert found[0.0][0] == found[2.0][0]  # the curve's loss is the model's own
+    assert found[0.0][3] is None and found[2.0][3] is not None
+    torch.testing.assert_close(found[0.0][1], found[2.0][1])
+    assert not torch.allclose(found[0.0][2], found[2.0][2])
 
 
 def test_an_ad_feature_is_looked_up_once_an_ad_row(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,8 @@ class ChannelAttention(nn.Module):
         self.hidden = nn.Linear(channels + prior, max(1, channels // reduction), bias=bias)
         self.gate = nn.Linear(max(1, channels // reduction), channels, bias=bias)
         self.both_pools = both_pools
+        for layer in (self.hidden, self.gate):  # He's: at PyTorch's own start a category moves a gate by 3 %
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, map_BCHW: Tensor, category_B: Tensor) -> Tensor:
         """`category_B`: row of the category_id RowMap, int64. Returns F' of the same shape as F."""
