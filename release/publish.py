@@ -40,10 +40,10 @@ def run(decision_address: Path, settings: Settings) -> Entry | None:
         if publications.settle(settings):
             remarks.append("the pointer now follows the publication log")
         log = publications.read(settings)
-    track(decision_address, settings)
     if log:
         version = registry.crown(Path(log[-1].model), log[-1].bundle, settings)
         remarks.append(f"MLflow: {registry.NAME} version {version} is {registry.ALIAS}")
+    track(decision_address, settings)
     _report(decision, entry, remarks, time.monotonic() - started, settings)
     return entry
 

@@ -216,6 +216,20 @@ def test_the_decision_is_written_into_the_trainings_run_once(world):
     assert {f"gate/{DAY}/decision.json", f"gate/{DAY}/roc.png"} <= kept
 
 
+def test_an_mlflow_that_lost_the_run_is_told_and_the_publication_stands(world):
+    model = world.model(DAY, "sharp")
+    table = lookup_table.run(model, world.settings)
+    address = gate.run(table, world.settings)
+    assert publish.run(address, world.settings).action == "publish"
+    lost = artifacts.read(model).model_copy(update={"figures": {"mlflow_run_id": "0" * 32, "recipe": "tiny"}})
+    artifacts.finish(model.parent, lost)
+    from release.tracked_decision import track
+
+    with pytest.raises(MissingArtifact, match="MLflow does not take.*adlens publish --decision"):
+        track(address, world.settings)
+    assert paths.pointer(world.settings).is_file()
+
+
 def test_nothing_is_published_on_a_stale_evaluation(world):
     address = gate.run(lookup_table.run(world.model(DAY, "sharp"), world.settings), world.settings)
     world.groups(DAY, seed=99)  # late clicks: the day's labels are other ones now
