@@ -106,7 +106,8 @@ def served(settings: Settings) -> Pointer | None:
 
 
 def _verdict(decision: Mapping[str, Any]) -> str:
-    return "yes" if decision.get("verdict") == "yes" else "no"  # whatever else stands there is a no
+    said = str(decision.get("verdict"))
+    return said if said in ("yes", "wait") else "no"  # whatever else stands there is a no
 
 
 def show(settings: Settings, day: str, console: Console) -> None:

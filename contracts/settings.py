@@ -75,6 +75,25 @@ class Settings(LandingSettings):
     log_retention_days: int = Field(30, ge=0, description="versions and `adlens changes` go back this long")
     optimize_file_mb: int = Field(128, gt=0, description="smaller files of a day are put together up to this size")
     bootstrap_samples: int = Field(1000, gt=0, description="paired bootstrap by user in the gate")
+    gate_gauc_margin: float = Field(
+        -0.03, description="lowest acceptable 95 % lower bound of GAUC(new) - GAUC(champion); wide, for GAUC is noisy"
+    )
+    gate_slice_margin: float = Field(
+        0.02, ge=0, description="a slice whose AUC has surely fallen by more than this is a no (Holm over all slices)"
+    )
+    auto_rollback: bool = Field(
+        False, description="what is served goes back by itself where its mature quality left its band"
+    )
+    gate_suspicious_gain: float = Field(
+        0.05, gt=0, description="an AUC gain that is surely above this is too good to be true: it waits for a person"
+    )
+    gate_min_coverage: float = Field(
+        0.8, ge=0, le=1, description="share of held-out impressions whose ad must be in the challenger's table"
+    )
+    gate_max_bundle_mb: int = Field(20_480, gt=0, description="a larger bundle is a no; CSCNN's table takes 20 GB")
+    gate_max_latency_ms: float = Field(
+        250.0, gt=0, description="scoring a thousand ads must take less, best of several tries; wide: a busy laptop"
+    )
     data_seed: int = Field(1, description="seed of the generated landing data")
 
     @property

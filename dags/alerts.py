@@ -42,6 +42,20 @@ def task_failed(context: Mapping[str, Any]) -> None:
     )  # fmt: skip
 
 
+def quality_left_band(context: Mapping[str, Any]) -> None:
+    """Airflow's `on_success_callback` of `served_quality`, whose last line says `alarm: ...` where there is one."""
+    task, run = context["ti"], context["dag_run"]
+    said = str(task.xcom_pull(task_ids=task.task_id) or "")
+    if said.startswith("alarm: "):
+        what = said.removeprefix("alarm: ")
+        send(
+            {
+                "event": "served_quality", "dag": task.dag_id, "run": run.run_id, "quality": what,
+                "text": f"AdLens: what was served left its band: {what}",
+            }
+        )  # fmt: skip
+
+
 def deadline_missed(context: Mapping[str, Any]) -> None:
     """A run is later than `deadline_minutes` after it was queued. A backfill's runs wait for each other by design."""
     run = context["dag_run"]

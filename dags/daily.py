@@ -3,7 +3,8 @@
 1. `impressions`, then `quality`: the day's log with its labels, audited before others can read it
 2. `features`, then `materialise`: the snapshot S(D), and the online store
 3. `groups`, beside them: the impressions as codes. It needs the snapshot S(D-1) only, so it waits for no `features`.
-4. `release`: the KFP pipeline, that is train, lookup table, gate, publish
+4. `release`: the KFP pipeline, that is train, lookup table, gate, publish; beside it `served_quality`, what the served
+   model was worth on the day whose labels are complete now
 
 1 to 3 are Spark jobs, by spark-submit and the connection `spark_default`. A run starts two hours after D has ended:
 attribution window and grace.
@@ -38,4 +39,4 @@ with DAG(
     release = stages.release(stages.released(stages.DAY))
     impressions >> quality >> [features, groups]
     features >> materialise >> release
-    groups >> release
+    groups >> [release, stages.served_quality(stages.DAY)]

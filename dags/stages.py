@@ -57,12 +57,14 @@ DOCS = {
     "materialise": "The snapshot -> Feast's online store, which the predictor reads.",
     "groups": "The day's impressions joined with the snapshot before them, as codes: `ad_groups`, `user_groups`. "
     "Also the days before whose labels late clicks have changed, and those that nobody has grouped.",
+    "served_quality": "What the served model was worth on the day whose labels are complete now -> `served_quality`. A "
+    "figure outside its band raises an alert; with `auto_rollback` what served before comes back. Fails nothing.",
     "release": "The KFP pipeline: train on the days before, lookup table, gate on the day, publish. "
     "A gate that says no is a success: the champion stays. For a day before the latest run nothing is published.",
 }
 KINDS: dict[str, pools.Kind] = {
     "impressions": "log", "quality": "log", "maintain": "log", "materialise": "release", "release": "release",
-    "features": "data", "groups": "data", "rebuild": "data",
+    "served_quality": "release", "features": "data", "groups": "data", "rebuild": "data",
 }  # fmt: skip
 # Stage -> whose tables it makes readable, where that is not its own.
 PUBLISHED_BY = {"impressions": (), "quality": ("impressions", "quality"), "rebuild": ("groups",)}
@@ -119,7 +121,9 @@ def asset(table: str) -> Asset:
 def outlets(stage: str) -> list[Asset]:
     """The tables that others can read afresh once the stage has ended. Stage 1's are published by stage 2."""
     if stage == "release":
-        return [asset(table) for table in ("visual_table", "gate_decisions", "publication_log")]
+        return [asset(table) for table in ("visual_table", "gate_decisions", "evaluation_slices", "publication_log")]
+    if stage == "served_quality":
+        return [asset("served_quality")]
     modules = {f"spark_jobs.{one}" for one in PUBLISHED_BY.get(stage, (stage,))}
     return [asset(table.name) for table in declared(SETTINGS).values() if table.writer.split()[0] in modules]
 
@@ -195,6 +199,16 @@ def spark(stage: str, *arguments: str) -> SparkSubmitOperator:
 
 def release(bash_command: str) -> BashOperator:
     return BashOperator(bash_command=bash_command, append_env=True, **common("release"))
+
+
+def served_quality(day: str) -> BashOperator:
+    """In the release's pool, so that a rollback of its own never comes between a gate and its publication."""
+    return BashOperator(
+        bash_command=f"{sys.executable} -m release served-quality --day {day}",
+        append_env=True,
+        on_success_callback=alerts.quality_left_band,
+        **common("served_quality"),
+    )
 
 
 def released(day: str) -> str:

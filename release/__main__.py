@@ -1,8 +1,10 @@
-"""Stages 6 to 8 (`lookup-table`, `gate`, `publish`), `rollback` and `history`."""
+"""Stages 6 to 8 (`lookup-table`, `gate`, `publish`), `served-quality`, `rollback` and `history`."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -23,6 +25,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, option, what, purpose in stages:
         stage = commands.add_parser(name, help=purpose)
         stage.add_argument(option, dest="address", required=True, type=Path, metavar="ADDR", help=f"address of {what}")
+        if name == "gate":
+            stage.epilog = "`adlens gate demo` sends seven bad challengers through it and shows why each is refused"
         stage.add_argument("--address-file", type=Path, metavar="F", help="also write the result's address here")
     back = commands.add_parser("rollback", help="serve an earlier publication again")
     back.add_argument("--to", type=int, metavar="N", help="its number (default: what served before the present model)")
@@ -106,9 +110,18 @@ COMMANDS = {
 }
 
 
+APART = {("gate", "demo"): "release.gate_demo", ("served-quality",): "release.served_quality"}  # with own options
+
+
 def main(argv: list[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    # Before numpy is imported: BLAS threads that wait for each other on a busy machine cost ten times the work.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
+        for first, module in APART.items():
+            if tuple(words[: len(first)]) == first:
+                return int(importlib.import_module(module).main(words[len(first) :]))
+        arguments = _parser().parse_args(words)
         result = COMMANDS[arguments.command](arguments, load())
         if result and arguments.address_file:
             write_atomically(arguments.address_file, result)

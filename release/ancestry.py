@@ -33,3 +33,18 @@ def objections(name: str, model: Path, day: str) -> list[str]:
             return [f"{name} has no first ancestor"]
         address = manifest.parent
     return []
+
+
+def table_objections(name: str, table: str, day: str) -> list[str]:
+    """Why the lookup table at `table` (address of a manifest) must not be judged on `day`: what was fitted for it, such
+    as a reduction, carries its own days. A table for which nothing was fitted has none."""
+    try:
+        interval = artifacts.read(table, check_files=False).interval
+    except AdLensError as error:
+        return [f"the lookup table of {name} cannot be read: {error}"]
+    if interval is None or interval[1] <= day:
+        return []
+    return [
+        f"the lookup table of {name} was fitted on [{interval[0]}, {interval[1]}), which reaches into the held-out day "
+        f"{day} or past it"
+    ]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from contracts.artifacts import digest
 from contracts.delta_dataset import dataset
 from contracts.errors import MissingArtifact
+from contracts.tables import Table
 
 
 def exists(address: str) -> bool:
@@ -69,6 +71,29 @@ def append(address: str, rows: pa.Table) -> int:
     else:
         write_deltalake(DeltaTable(address), rows, mode="append")
     return DeltaTable(address).version()
+
+
+ARROW = {"string": pa.string(), "long": pa.int64(), "int": pa.int32(), "double": pa.float64()}
+
+
+def logged(declared: Table, rows: Sequence[Mapping[str, object]]) -> pa.Table:
+    """Rows of a table that the release writes, as declared; a NaN becomes null."""
+    schema = pa.schema([pa.field(column.name, ARROW[column.type], column.nullable) for column in declared.columns])
+    clean = [{name: None if value != value else value for name, value in row.items()} for row in rows]
+    return pa.Table.from_pylist(clean, schema=schema)
+
+
+def append_once(address: str, rows: pa.Table, key: Sequence[str]) -> int:
+    """Adds those rows of a log whose key, `day` among it, is not there yet. Returns the version."""
+    if exists(address):
+        table = DeltaTable(address)
+        same_days = pc.field("day").isin(rows.column("day"))
+        there = {tuple(r.values()) for r in dataset(table).to_table(columns=list(key), filter=same_days).to_pylist()}
+        new = [tuple(row.values()) not in there for row in rows.select(list(key)).to_pylist()]
+        rows = rows.filter(pa.array(new, pa.bool_()))
+        if not len(rows):
+            return table.version()
+    return append(address, rows)
 
 
 def _make_room(address: str) -> None:

@@ -1,7 +1,8 @@
-"""Day D's impressions for the gate: labels, users and codes as they were logged, and the scores of a bundle on them."""
+"""Day D's impressions for the gate: labels, users and codes as they were logged; a bundle's scores and cost on them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from contracts.batch import CodeColumn
 from contracts.errors import MissingArtifact
-from contracts.features import Feature, coded
+from contracts.features import BY_NAME, Feature, coded
 from contracts.settings import Settings
-from release.rule import HeldOut, Scores
+from release.day_slices import COLD
+from release.evidence import Scores, Service
 from serving.bundle import Bundle
 from serving.scorer import Scorer
 from serving.table import codes_of
@@ -20,20 +22,17 @@ from training.columns import Impressions, concatenate
 from training.reader import chunks
 
 AT_ONCE = 8_192
+REQUEST, TRIES = 1_000, 15  # ads of a timed request, and how often it is sent
 
 
 def read_day(ad_groups: DeltaTable, day: str, features: Sequence[Feature]) -> Impressions:
     """The day's impressions, ordered by id so that a rewritten partition gives the same order; of the columns those
-    that `features` need, of every model that is to be scored."""
-    parts = list(chunks(ad_groups, day, features))
+    that `features` need, of every model that is to be scored, and those that say who is cold."""
+    parts = list(chunks(ad_groups, day, (*features, *(BY_NAME[name] for name in COLD.values()))))
     if not parts:
         raise MissingArtifact(f"ad_groups holds nothing of {day}; run the stage groups for that day")
     rows = concatenate(parts)
     return rows.take(np.argsort(rows.impression_id.astype(str), kind="stable"))
-
-
-def held_out(rows: Impressions) -> HeldOut:
-    return HeldOut(rows.impression_id, rows.user_id, rows.label.astype(np.float64))
 
 
 def columns_of(bundle: Bundle, rows: Impressions) -> dict[str, CodeColumn]:
@@ -56,6 +55,19 @@ def score(name: str, bundle: Bundle, rows: Impressions) -> tuple[Scores, NDArray
 
 def visual_of(bundle: Bundle, rows: Impressions) -> NDArray[np.float32]:
     return bundle.table.of_codes(codes_of(rows.ad_id.tolist()))[0]
+
+
+def service_of(bundle: Bundle, rows: Impressions, known: NDArray[np.bool_]) -> Service:
+    """What serving the bundle takes. Each item of the timed request brings a user of its own: an upper bound."""
+    part = rows.take(np.arange(min(REQUEST, len(rows))))
+    scorer, columns = Scorer(bundle), columns_of(bundle, part)
+    seconds = []
+    for _ in range(TRIES):
+        started = time.perf_counter()
+        scorer.score(scorer.rows(columns), visual_of(bundle, part))
+        seconds.append(time.perf_counter() - started)
+    size = sum(file.stat().st_size for file in bundle.folder.rglob("*") if file.is_file())
+    return Service(float(known.mean()), float(size), min(seconds) * 1000 * REQUEST / len(part))
 
 
 def best_possible(settings: Settings, day: str, rows: Impressions) -> float | None:

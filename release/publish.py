@@ -2,7 +2,7 @@
 
 yes: the candidate's weights with the table of the catalogue at the end of D become a bundle; a fresh process proves it;
      the log gets a row; the pointer follows; MLflow's alias follows.
-no:  the model in service stays, its table is refreshed to the same catalogue (action `keep`).
+no:  the model in service stays, its table is refreshed to the same catalogue (action `keep`); `wait` is handled alike.
 
 The log is the truth. Killed before its row is written, a run starts over; killed after it, the next run finds the row
 and makes pointer and alias follow.
@@ -23,6 +23,8 @@ from release import lookup_table, publications, registry
 from release.candidate import draft_folder, settle_bundle, with_table
 from release.gate import CANDIDATE, SAMPLE, read_decision
 from release.publications import Entry
+from release.staleness import stale
+from release.tracked_decision import track
 from serving.bundle import open_bundle
 
 STAGE = "8-publish"
@@ -41,6 +43,7 @@ def run(decision_address: Path, settings: Settings) -> Entry | None:
     if log:
         version = registry.crown(Path(log[-1].model), log[-1].bundle, settings)
         remarks.append(f"MLflow: {registry.NAME} version {version} is {registry.ALIAS}")
+    track(decision_address, settings)
     _report(decision, entry, remarks, time.monotonic() - started, settings)
     return entry
 
@@ -60,6 +63,8 @@ def _act(address: Path, decision: dict[str, Any], settings: Settings) -> tuple[E
             f"{address} compares with a champion that is no longer what run {day} starts from (a rollback came "
             "between); run the stage gate again"
         )
+    if outdated := stale(address, decision, settings):
+        raise InputError(f"{address} is stale: {outdated}; run the stage gate again")
     if decision["verdict"] == "yes":
         bundle, table = _challenger(address, decision, settings)
         action, model = "publish", decision["model"]
@@ -84,7 +89,8 @@ def _act(address: Path, decision: dict[str, Any], settings: Settings) -> tuple[E
 
 def _told(entry: Entry) -> list[str]:
     if entry.action == "keep":
-        return [f"the gate said NO: the champion stays, its table is refreshed (publication {entry.publication})"]
+        said = "the champion stays, its table is refreshed"
+        return [f"the gate did NOT say yes: {said} (publication {entry.publication})"]
     return [f"published as publication {entry.publication}, bundle {entry.bundle[:12]}; undo: adlens rollback"]
 
 

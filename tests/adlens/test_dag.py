@@ -103,8 +103,9 @@ def test_tasks_and_order_of_the_daily_one(laptop):
         "quality": [spark, ["features", "groups"]],
         "features": [spark, ["materialise"]],
         "materialise": [spark, ["release"]],
-        "groups": [spark, ["release"]],
+        "groups": [spark, ["release", "served_quality"]],
         "release": ["BashOperator", []],
+        "served_quality": ["BashOperator", []],
     }
     assert laptop["arguments"]["quality"][:2] == ["quality", "--start"] and len(laptop["arguments"]["quality"]) == 3
     assert laptop["arguments"]["groups"][-1] == "--catch-up"
@@ -144,7 +145,7 @@ def test_places(laptop, cluster):
     on_cluster = {name: pool for name, (_, pool, _) in cluster["dags"]["adlens_daily"]["tasks"].items()}
     assert on_cluster == {
         "impressions": "adlens_log", "quality": "adlens_log", "features": "adlens_data", "groups": "adlens_data",
-        "materialise": "adlens_release", "release": "adlens_release",
+        "materialise": "adlens_release", "release": "adlens_release", "served_quality": "adlens_release",
     }  # fmt: skip
     assert {task[1] for dag in laptop["dags"].values() for name, task in dag["tasks"].items() if name != "days"} == {
         "adlens_data"

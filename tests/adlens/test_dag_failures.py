@@ -123,6 +123,23 @@ def late(run_type: str) -> dict:
     }
 
 
+@pytest.mark.parametrize(
+    ("last_line", "posted"),
+    [
+        ("alarm: 2026-02-01: auc 0.6100 has left its band: at least 0.6800", 1),
+        ("served on 2026-02-01: auc 0.7000, gauc 0.6900, calibration 1.0100", 0),
+        ("", 0),
+        (None, 0),
+    ],
+)
+def test_what_left_its_band_is_posted_though_nothing_failed(webhook, last_line, posted):
+    task = SimpleNamespace(dag_id="adlens_daily", task_id="served_quality", xcom_pull=lambda task_ids: last_line)
+    alerts.quality_left_band({"ti": task, "dag_run": SimpleNamespace(run_id="r1")})
+    assert len(webhook.got) == posted
+    for got in webhook.got:
+        assert (got["event"], got["run"]) == ("served_quality", "r1") and "auc 0.6100" in got["text"]
+
+
 def test_a_failed_task_is_posted(webhook):
     alerts.task_failed(FAILED)
     (got,) = webhook.got

@@ -16,7 +16,7 @@ import torch
 from deltalake import write_deltalake
 
 from contracts import artifacts, paths
-from contracts.features import FEATURES, feature_set
+from contracts.features import FEATURES, feature_set, value_type
 from contracts.hashing import code
 from contracts.rows import RowMap
 from contracts.settings import Settings
@@ -24,6 +24,7 @@ from training.model import CTRModel, save
 from training.recipes import recipe
 
 ARROW = {"bigint": pa.int64(), "double": pa.float64(), "array<bigint>": pa.list_(pa.int64())}
+VALUES = {"string": pa.string(), "double": pa.float64(), "long": pa.int64(), "array<string>": pa.list_(pa.string())}
 RATES = (0.02, 0.1, 0.3, 0.6)  # of a user's clicks: what there is to learn
 
 
@@ -52,13 +53,33 @@ class World:
                 "image": [f"{n // 2:064x}" for n in range(first, first + count)],
             }
         )
-        address = paths.table(self.settings, "ads")
-        write_deltalake(address, rows, mode="overwrite", partition_by=["day"], predicate=f"day = '{day}'") if (
-            Path(address) / "_delta_log"
-        ).exists() else write_deltalake(address, rows, partition_by=["day"])
+        self._write("ads", day, rows)
         return ids
 
-    def groups(self, day: str, users: int = 60, each: int = 20, seed: int = 1, ads: int = 12, clicks: bool = True):
+    def snapshots(self, day: str, users: int = 60, ads: int = 16, turn: int = 0) -> None:
+        """S(day), as the groups of the day after it hold it: a user's rate and gender, an ad's category and price."""
+        values = {"user_ctr_7d": lambda n: RATES[(n + turn) % len(RATES)], "gender": lambda _: "f",
+                  "category_id": lambda n: f"c{n // 2 % 3}", "price": lambda _: 3.5}  # fmt: skip
+        for side, names in (("user", [f"u{n}" for n in range(users)]), ("ad", [f"ad-{n:03d}" for n in range(ads)])):
+            columns: dict[str, Any] = {"day": [day] * len(names), f"{side}_id": names}
+            for f in by_side(side):
+                if f.name != f"{side}_id":
+                    own = [values[f.name](n) if f.name in values else None for n in range(len(names))]
+                    columns[f.name] = pa.array(own, VALUES[value_type(f)])
+            self._write(f"{side}_features", day, pa.table(columns))
+
+    def _write(self, name: str, day: str, rows: pa.Table) -> None:
+        address = paths.table(self.settings, name)
+        if (Path(address) / "_delta_log").exists():
+            write_deltalake(address, rows, mode="overwrite", predicate=f"day = '{day}'")
+        else:
+            write_deltalake(address, rows, partition_by=["day"])
+
+    def groups(
+        self, day: str, users: int = 60, each: int = 20, seed: int = 1, ads: int = 12, clicks: bool = True,
+        taste: float = 0.0, turn: int = 0,
+    ) -> None:  # fmt: skip
+        """`taste`: by how much the logit of a click grows with the category. `turn`: of the users' rates."""
         random = np.random.default_rng(seed)
         struct = pa.struct(
             [("impression_id", pa.string()), ("shown_at", pa.timestamp("us", tz="UTC")), ("position", pa.int32()),
@@ -73,26 +94,23 @@ class World:
         impressions: dict[str, list[dict[str, Any]]] = {}
         moment = datetime.fromisoformat(day).replace(tzinfo=UTC)
         for user in range(users):
-            rate = RATES[user % len(RATES)]
+            rate = RATES[(user + turn) % len(RATES)]
             for n in range(each):
-                ad = f"ad-{int(random.integers(ads)):03d}"
+                number = int(random.integers(ads))
+                ad, odds = f"ad-{number:03d}", rate / (1 - rate) * np.exp(taste * (number // 2 % 3 - 1))
                 row: dict[str, Any] = {
                     "impression_id": f"{user:03d}-{n:03d}", "shown_at": moment, "position": 0,
-                    "label": int(random.random() < rate) if clicks else 0, "user_id": f"u{user}",
+                    "label": int(random.random() < odds / (1 + odds)) if clicks else 0, "user_id": f"u{user}",
                     "c_user_ctr_7d": rate, "c_gender": code("f"), "c_hour": code("8"), "c_query_words": [code("red")],
                 }  # fmt: skip
                 impressions.setdefault(ad, []).append(row)
         rows = [
             {"day": day, "group_id": f"{ad}#0", "ad_id": ad, "image": None, "c_ad_id": code(ad),
-             "c_category_id": code("c1"), "c_price": 3.5, "impressions": those}
+             "c_category_id": code(f"c{int(ad[3:]) // 2 % 3}"), "c_price": 3.5, "impressions": those}
             for ad, those in sorted(impressions.items())
         ]  # fmt: skip
-        address = paths.table(self.settings, "ad_groups")
-        table = pa.Table.from_pylist(rows, schema=schema)
-        if (Path(address) / "_delta_log").exists():
-            write_deltalake(address, table, mode="overwrite", predicate=f"day = '{day}'")
-        else:
-            write_deltalake(address, table, partition_by=["day"])
+        self._write("ad_groups", day, pa.Table.from_pylist(rows, schema=schema))
+        self.snapshots((date.fromisoformat(day) - timedelta(days=1)).isoformat(), users, turn=turn)
 
     def model(
         self, day: str, kind: str = "sharp", interval: tuple[str, str] | None = ("", ""), parent: Path | None = None,
@@ -141,6 +159,11 @@ class World:
                 if f.name == "user_ctr_7d":
                     net.dcn.embedding[f.name].weight[:, 0] = logits
                     net.dcn.out.weight[0, at] = 1.0
+                if f.name == "category_id" and kind == "keen":  # sharp, and knows the taste of 1.5
+                    codes = np.sort(np.array([code(t) for t in ("c0", "c1", "c2", "f", "8")], np.int64)).tolist()
+                    for n in range(3):
+                        net.dcn.embedding[f.name].weight[2 + codes.index(code(f"c{n}")), 0] = 1.5 * (n - 1)
+                    net.dcn.out.weight[0, at] = 1.0
                 at += f.dimension
             for layer in net.dcn.cross:
                 for parameter in layer.parameters():
@@ -162,7 +185,10 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def world(tmp_path: Path, mlflow_uri: str) -> World:
     """Catalogues of two days, ten training days' worth of groups in one, and the held-out day 2026-01-20."""
-    settings = Settings(home=tmp_path / "home", mlflow_uri=mlflow_uri, bootstrap_samples=200)
+    settings = Settings(
+        home=tmp_path / "home", mlflow_uri=mlflow_uri, bootstrap_samples=200,
+        gate_suspicious_gain=0.2,  # `sharp` is far above `dull`
+    )  # fmt: skip
     made = World(settings)
     made.catalogue("2026-01-19", 10)
     made.catalogue("2026-01-20", 12)

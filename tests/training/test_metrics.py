@@ -14,8 +14,9 @@ from contracts.errors import AdLensError
 from training import metrics
 
 NAMES = {
-    "Decile", "Interval", "Paired", "Slice", "StreamingAuc", "StreamingDistinctAuc", "StreamingLikelihood", "auc",
-    "bootstrap", "by_decile", "by_slice", "calibration", "cold", "gauc", "log_loss", "paired_bootstrap",
+    "Decile", "Estimate", "Interval", "Resampled", "Slice", "StreamingAuc", "StreamingDistinctAuc",
+    "StreamingLikelihood", "auc", "auc_difference", "bootstrap", "by_decile", "by_slice", "calibration", "cold",
+    "gauc", "holm", "log_loss", "loss_of_rows", "mean", "paired_figures",
 }  # fmt: skip
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 

@@ -5,13 +5,15 @@
 early stop's held-out days, a window. Labels are 0 or 1; scores of the likelihood metrics are probabilities.
 """
 
-from training.metrics.bootstrap import Interval, Paired, bootstrap, paired_bootstrap
-from training.metrics.likelihood import Decile, by_decile, calibration, log_loss
+from training.metrics.bootstrap import Interval, Resampled, bootstrap, paired_figures
+from training.metrics.influence import Estimate, auc_difference, holm, mean
+from training.metrics.likelihood import Decile, by_decile, calibration, log_loss, loss_of_rows
 from training.metrics.ranking import auc, gauc
 from training.metrics.slices import Slice, by_slice, cold
 from training.metrics.streaming import StreamingAuc, StreamingDistinctAuc, StreamingLikelihood
 
 __all__ = [
-    "Decile", "Interval", "Paired", "Slice", "StreamingAuc", "StreamingDistinctAuc", "StreamingLikelihood",
-    "auc", "bootstrap", "by_decile", "by_slice", "calibration", "cold", "gauc", "log_loss", "paired_bootstrap",
+    "Decile", "Estimate", "Interval", "Resampled", "Slice", "StreamingAuc", "StreamingDistinctAuc",
+    "StreamingLikelihood", "auc", "auc_difference", "bootstrap", "by_decile", "by_slice", "calibration", "cold",
+    "gauc", "holm", "log_loss", "loss_of_rows", "mean", "paired_figures",
 ]  # fmt: skip
