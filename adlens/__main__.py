@@ -51,6 +51,7 @@ COMMANDS: dict[str, Command] = {
     "lookup-table": _release("lookup-table", "6 every ad's picture -> its visual vector"),
     "gate": _release("gate", "7 challenger against champion on the held-out day"),
     "publish": _release("publish", "8 switch what the predictor serves"),
+    "refresh-table": _release("refresh-table", "new ads get vectors from the model in service"),
     "rollback": _release("rollback", "serve again what was served before"),
     "history": _release("history", "what served when"),
     "predict": Command("serving.__main__", "CTR of some ads for a user, as served", ("predict",)),

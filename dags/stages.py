@@ -57,12 +57,13 @@ DOCS = {
     "materialise": "The snapshot -> Feast's online store, which the predictor reads.",
     "groups": "The day's impressions joined with the snapshot before them, as codes: `ad_groups`, `user_groups`. "
     "Also the days before whose labels late clicks have changed, and those that nobody has grouped.",
+    "refresh-table": "The newest catalogue through the CNN of the model in service; nothing new publishes nothing.",
     "release": "The KFP pipeline: train on the days before, lookup table, gate on the day, publish. "
     "A gate that says no is a success: the champion stays. For a day before the latest run nothing is published.",
 }
 KINDS: dict[str, pools.Kind] = {
     "impressions": "log", "quality": "log", "maintain": "log", "materialise": "release", "release": "release",
-    "features": "data", "groups": "data", "rebuild": "data",
+    "features": "data", "groups": "data", "rebuild": "data", "refresh-table": "release",
 }  # fmt: skip
 # Stage -> whose tables it makes readable, where that is not its own.
 PUBLISHED_BY = {"impressions": (), "quality": ("impressions", "quality"), "rebuild": ("groups",)}
@@ -119,7 +120,10 @@ def asset(table: str) -> Asset:
 def outlets(stage: str) -> list[Asset]:
     """The tables that others can read afresh once the stage has ended. Stage 1's are published by stage 2."""
     if stage == "release":
-        return [asset(table) for table in ("visual_table", "gate_decisions", "publication_log")]
+        written = ("visual_table", "table_coverage", "gate_decisions", "publication_log")
+        return [asset(table) for table in written]
+    if stage == "refresh-table":
+        return [asset(table) for table in ("visual_table", "publication_log")]
     modules = {f"spark_jobs.{one}" for one in PUBLISHED_BY.get(stage, (stage,))}
     return [asset(table.name) for table in declared(SETTINGS).values() if table.writer.split()[0] in modules]
 
@@ -193,8 +197,12 @@ def spark(stage: str, *arguments: str) -> SparkSubmitOperator:
     return SparkSubmitOperator(application_args=[stage, *said], **spark_arguments(stage))
 
 
+def command(stage: str, bash_command: str) -> BashOperator:
+    return BashOperator(bash_command=bash_command, append_env=True, **common(stage))
+
+
 def release(bash_command: str) -> BashOperator:
-    return BashOperator(bash_command=bash_command, append_env=True, **common("release"))
+    return command("release", bash_command)
 
 
 def released(day: str) -> str:

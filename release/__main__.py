@@ -1,4 +1,4 @@
-"""Stages 6 to 8 (`lookup-table`, `gate`, `publish`), `rollback` and `history`."""
+"""Stages 6 to 8 (`lookup-table`, `gate`, `publish`), `refresh-table`, `rollback` and `history`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def _parser() -> argparse.ArgumentParser:
         stage = commands.add_parser(name, help=purpose)
         stage.add_argument(option, dest="address", required=True, type=Path, metavar="ADDR", help=f"address of {what}")
         stage.add_argument("--address-file", type=Path, metavar="F", help="also write the result's address here")
+    fresh = commands.add_parser("refresh-table", help="new ads get vectors from the model in service")
+    fresh.add_argument("--day", metavar="YYYY-MM-DD", help="whose catalogue (default: the newest)")
     back = commands.add_parser("rollback", help="serve an earlier publication again")
     back.add_argument("--to", type=int, metavar="N", help="its number (default: what served before the present model)")
     back.add_argument("--reason", default="", help="a sentence for the log")
@@ -56,6 +58,18 @@ def _publish(arguments: argparse.Namespace, settings: Settings) -> str:
         if written.stage == publish.STAGE:
             print("\n".join(written.remarks))
     return "" if entry is None else entry.bundle
+
+
+def _refresh_table(arguments: argparse.Namespace, settings: Settings) -> str:
+    from contracts.days import parse_day
+    from release.refresh import refresh
+
+    entry, new = refresh(settings, parse_day(arguments.day).isoformat() if arguments.day else None)
+    if entry is None:
+        print("nothing is published yet: there is no table to refresh")
+    else:
+        print(f"publication {entry.publication}: {entry.reason}" if new else "nothing new: the table stays as it is")
+    return ""
 
 
 def _rollback(arguments: argparse.Namespace, settings: Settings) -> str:
@@ -101,6 +115,7 @@ COMMANDS = {
     "lookup-table": _lookup_table,
     "gate": _gate,
     "publish": _publish,
+    "refresh-table": _refresh_table,
     "rollback": _rollback,
     "history": _history,
 }

@@ -71,7 +71,7 @@ def make(model: Path, day: str, settings: Settings, like: Path | None = None) ->
         "model_digest": artifacts.file_digest(model),
         "catalogues": artifacts.digest(delta.fingerprints(ads, span)),
         "impressions": artifacts.digest(delta.fingerprints(DeltaTable(log), span) if delta.exists(log) else {}),
-        "like": artifacts.file_digest(like) if like else "",
+        "codec": _codec_digest(served_table(like).codec) if like else "fitted",
         "config": artifacts.digest(
             [settings.table_bytes, settings.table_dimensions, settings.table_storage, settings.table_max_auc_loss,
              settings.table_paired_rows, settings.table_history_days, settings.seed]
@@ -79,15 +79,16 @@ def make(model: Path, day: str, settings: Settings, like: Path | None = None) ->
         "landed": "",
         "code": CODE,
     }  # fmt: skip
+    done = like if like and _asked_for(artifacts.read(like), day, inputs) else None
     while True:
         where = artifacts.folder(paths.artifacts(settings), KIND, day, inputs)
-        done = artifacts.finished(where)
+        done = done or artifacts.finished(where)
         if not done:
             break
         landed = [one for one in _lacking(done) if (paths.images(settings) / f"{one}.jpg").is_file()]
         if not landed or artifacts.digest(landed) == inputs["landed"]:
             return done, [f"finished before: {done} was returned"]
-        inputs["landed"] = artifacts.digest(landed)  # pictures that are there now: the table is made once more
+        inputs["landed"], done = artifacts.digest(landed), None  # they are there now: the table is made once more
     return _Build(model, day, settings, ads, artifacts.fresh(where), like).finish(inputs), []
 
 
@@ -144,11 +145,10 @@ class _Build:
             settings.table_storage, settings.table_dimensions, self.vectors, known.keys, due.shown
         )
         table = self._write(GATE, known, due, codec)
-        interval, groups = artifacts.read(self.model, check_files=False).interval, paths.table(settings, "ad_groups")
-        if interval is None or not delta.exists(groups) or (codec.exact and len(table.codes) == len(known.codes)):
+        if codec.exact and len(table.codes) == len(known.codes):
             return codec, {}
-        cost = reduction.cost(self.model, interval, known, self.vectors, table, DeltaTable(groups), settings)
-        if cost.largest <= settings.table_max_auc_loss:
+        cost = reduction.cost(self.model, known, self.vectors, table, settings)
+        if codec.exact or cost.largest <= settings.table_max_auc_loss:
             return codec, cost.figures()
         self._write(GATE, known, due, Codec())
         return Codec(), cost.figures() | {"refused": f"{codec.storage}, {table.dimension} numbers"}
@@ -176,6 +176,15 @@ class _Build:
             coverage.record(self.settings, self.day, str(self.model), before, ads, len(known.codes), each, total)
             figures |= {"coverage_of_day_predicted": before.at(ads), "coverage_of_day": before.at(ads, "measured")}
         return figures
+
+
+def _asked_for(made: Manifest, day: str, inputs: dict[str, str]) -> bool:
+    """Whether a table is what these inputs would give, its own codec among them."""
+    return made.day == day and made.inputs == inputs | {name: made.inputs[name] for name in ("codec", "landed")}
+
+
+def _codec_digest(codec: Codec) -> str:
+    return artifacts.digest([codec.storage, *(array.tolist() for array in codec.arrays().values())])
 
 
 def _lacking(address: Path) -> list[str]:
@@ -209,7 +218,10 @@ def sentences(manifest: Manifest) -> list[str]:
             f"{f['auc_lost_high']:+.6f}], on {f['paired_rows']:,} impressions of the window"
         )
     if "refused" in f:
-        said.append(f"{f['refused']} would cost more than table_max_auc_loss allows: vectors are stored as they are")
+        said.append(
+            f"{f['refused']}: costs more AUC than table_max_auc_loss allows, or nobody can tell; vectors are stored as "
+            "they are"
+        )
     if "auc_outside" in f:
         said.append(
             f"ads outside the table: AUC {f['auc_outside']:.4f} with their category's vector, "

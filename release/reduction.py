@@ -16,9 +16,11 @@ import numpy as np
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
+from contracts import artifacts, paths
 from contracts.batch import CodeColumn
 from contracts.days import Days
 from contracts.settings import Settings
+from release import delta
 from release.candidate import write_candidate
 from release.catalogue import Catalogue
 from release.vectors import Vectors
@@ -74,8 +76,8 @@ class Cost:
 
     @property
     def largest(self) -> float:
-        """The AUC that storing may have cost: upper bound of the 95 % interval; 0 where nothing could be measured."""
-        return 0.0 if self.inside is None else -self.inside.low
+        """The AUC that storing may have cost: upper bound of the 95 % interval; infinite where it could not be told."""
+        return float("inf") if self.inside is None else 0.0 - self.inside.low
 
     def figures(self) -> dict[str, float | int | None]:
         found: dict[str, float | int | None] = {"paired_rows": self.rows, "outside_rows": self.rows_outside}
@@ -89,15 +91,18 @@ class Cost:
 
 
 def cost(
-    model: Path, interval: tuple[str, str], catalogue: Catalogue, vectors: Vectors, table: VisualTable,
-    groups: DeltaTable, settings: Settings,
-) -> Cost:  # fmt: skip
+    model: Path, catalogue: Catalogue, vectors: Vectors, table: VisualTable, settings: Settings
+) -> Cost:
     """On the latest impressions of the training window whose ads are still in the catalogue, at most the setting's.
 
     They are impressions that the model has been fitted on; what is asked is how far its order of them changes.
     """
+    interval, address = artifacts.read(model, check_files=False).interval, paths.table(settings, "ad_groups")
+    if interval is None or not delta.exists(address):
+        return Cost(0, None, 0, None)
     exact, stored = _scorers(model, table, settings)
-    rows = _window_rows(groups, Days.parse(*interval), catalogue, exact.bundle, settings.table_paired_rows)
+    most = settings.table_paired_rows
+    rows = _window_rows(DeltaTable(address), Days.parse(*interval), catalogue, exact.bundle, most)
     if rows is None:
         return Cost(0, None, 0, None)
     order = np.argsort(catalogue.codes)
@@ -108,8 +113,8 @@ def cost(
 
     def paired(of: NDArray[np.bool_]) -> Paired | None:
         label = rows.label[of]
-        if not 0 < label.sum() < len(label):
-            return None
+        if not 0 < label.sum() < len(label) or not np.isfinite([a[of], b[of]]).all():
+            return None  # such a model is the gate's to refuse
         return paired_bootstrap(label, a[of], b[of], rows.user_id[of].astype(str), SAMPLES, settings.seed)
 
     return Cost(int(known.sum()), paired(known), int((~known).sum()), paired(~known))

@@ -58,6 +58,12 @@ class World:
         ).exists() else write_deltalake(address, rows, partition_by=["day"])
         return ids
 
+    def log(self, day: str, shown: dict[str, int]) -> None:
+        """The day's impressions, as many of each ad."""
+        ids = [ad for ad, times in shown.items() for _ in range(times)]
+        rows = pa.table({"day": [day] * len(ids), "impression_id": [str(n) for n in range(len(ids))], "ad_id": ids})
+        write_deltalake(paths.table(self.settings, "impressions"), rows, mode="append", partition_by=["day"])
+
     def groups(self, day: str, users: int = 60, each: int = 20, seed: int = 1, ads: int = 12, clicks: bool = True):
         random = np.random.default_rng(seed)
         struct = pa.struct(
