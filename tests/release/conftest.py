@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 import torch
 from deltalake import write_deltalake
+from PIL import Image
 
 from contracts import artifacts, paths
 from contracts.features import FEATURES, feature_set
@@ -57,6 +58,12 @@ class World:
             Path(address) / "_delta_log"
         ).exists() else write_deltalake(address, rows, partition_by=["day"])
         return ids
+
+    def draw(self, name: str, red: int) -> None:
+        """The file of a picture."""
+        folder = paths.images(self.settings)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (red, 90, 40)).save(folder / f"{name}.jpg")
 
     def log(self, day: str, shown: dict[str, int]) -> None:
         """The day's impressions, as many of each ad."""

@@ -7,7 +7,6 @@ import shutil
 
 import numpy as np
 from deltalake import DeltaTable
-from PIL import Image
 
 from contracts import artifacts, paths, report
 from contracts.batch import CodeColumn
@@ -19,15 +18,9 @@ from training.model import embed_pictures
 DAY = "2026-01-20"
 
 
-def draw(world, name: str, red: int) -> None:
-    folder = paths.images(world.settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (20, 20), (red, 90, 40)).save(folder / f"{name}.jpg")
-
-
 def test_vectors_are_the_cnns(world):
     for n in range(6):
-        draw(world, f"{n:064x}", 40 * n)
+        world.draw(f"{n:064x}", 40 * n)
     model = world.model(DAY)
     address = lookup_table.run(model, world.settings)
     table = lookup_table.served_table(address)
@@ -43,7 +36,7 @@ def test_vectors_are_the_cnns(world):
 
 def test_equal_pairs_once_and_nothing_twice(world):
     for n in range(6):
-        draw(world, f"{n:064x}", 40 * n)
+        world.draw(f"{n:064x}", 40 * n)
     model = world.model(DAY)
     address = lookup_table.run(model, world.settings)
     rows = artifacts.read(address).rows
@@ -60,7 +53,7 @@ def test_a_picture_that_lands_later_is_seen(world):
     model = world.model(DAY)
     first, _ = lookup_table.make(model, DAY, world.settings)
     grey = lookup_table.served_table(first).of(["ad-000"])[0].copy()
-    draw(world, f"{0:064x}", 250)
+    world.draw(f"{0:064x}", 250)
     artifacts.fresh(first.parent)
     second, _ = lookup_table.make(model, DAY, world.settings)
     assert not np.allclose(lookup_table.served_table(second).of(["ad-000"])[0], grey)
@@ -68,7 +61,7 @@ def test_a_picture_that_lands_later_is_seen(world):
 
 def test_another_cnn_reuses_nothing(world):
     for n in range(6):
-        draw(world, f"{n:064x}", 40 * n)
+        world.draw(f"{n:064x}", 40 * n)
     one = lookup_table.run(world.model(DAY), world.settings)
     other = lookup_table.run(world.model(DAY, seed=9), world.settings)
     assert artifacts.read(other).rows["computed"] == artifacts.read(one).rows["computed"] == 7
@@ -90,7 +83,7 @@ def test_the_delta_table_and_a_second_run(world):
 def test_the_budget_the_fallback_and_the_coverage(world):
     """Ads 0 to 3 are shown most; the budget holds four ads; the others get their category's mean vector."""
     for n in range(6):
-        draw(world, f"{n:064x}", 40 * n)
+        world.draw(f"{n:064x}", 40 * n)
     ids = [f"ad-{n:03d}" for n in range(12)]
     world.catalogue("2026-01-18", 10)
     world.log("2026-01-19", {ad: 100 if n < 4 else 10 for n, ad in enumerate(ids[:10])})
@@ -127,7 +120,7 @@ def test_segments_are_put_together(world, monkeypatch):
     monkeypatch.setattr(vectors, "SEGMENTS", 3)
     model = world.model(DAY)
     for n in range(11):
-        draw(world, f"{n:064x}", 20 * n)
+        world.draw(f"{n:064x}", 20 * n)
         own = vectors.Vectors(model.parent, world.settings)
         pair = (f"{n:064x}", code("c1"))
         own.compute(np.array([vectors.key_of(pair)]), [pair])
@@ -142,7 +135,7 @@ def test_segments_are_put_together(world, monkeypatch):
 def test_a_catalogue_in_many_batches(world, monkeypatch):
     """Parts of three rows and one of two files give the same table as all at once."""
     for n in range(6):
-        draw(world, f"{n:064x}", 40 * n)
+        world.draw(f"{n:064x}", 40 * n)
     model = world.model(DAY)
     once = lookup_table.served_table(lookup_table.run(model, world.settings))
     ids = [f"ad-{n:03d}" for n in range(12)]

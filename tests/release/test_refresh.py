@@ -12,9 +12,8 @@ from release import gate, lookup_table, publications, publish
 from release.refresh import refresh
 from release.rollback import rollback
 from serving.bundle import open_current
-from tests.release.test_lookup_table import DAY, draw
 
-NEXT = "2026-01-21"
+DAY, NEXT = "2026-01-20", "2026-01-21"
 
 
 def release(world, day: str, kind: str, seed: int = 0):
@@ -27,7 +26,7 @@ def test_refresh_by_the_hour(world):
     world.settings = settings
     assert refresh(settings) == (None, False)
     for n in range(6):
-        draw(world, f"{n:064x}", 40 * n)
+        world.draw(f"{n:064x}", 40 * n)
     first = release(world, DAY, "sharp")
     assert refresh(settings) == (first, False), "the newest catalogue is served already"
 
@@ -45,7 +44,7 @@ def test_refresh_by_the_hour(world):
     assert refresh(settings) == (entry, False)
 
     grey = bundle.table.of(["ad-014"])[0].copy()
-    draw(world, f"{7:064x}", 250)  # the picture of ads 14 and 15
+    world.draw(f"{7:064x}", 250)  # the picture of ads 14 and 15
     landed, new = refresh(settings)
     assert new and artifacts.read(landed.table).rows["computed"] >= 1
     assert abs(open_current(settings)[0].table.of(["ad-014"])[0] - grey).max() > 0
