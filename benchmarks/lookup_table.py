@@ -10,6 +10,7 @@ alone takes tensors that lie ready. The two take turns.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import statistics
 import subprocess
@@ -117,6 +118,8 @@ def opening(ads: int, dimension: int) -> None:
         began = time.perf_counter()
         open_table(large).check()
         print(f"check of every byte {time.perf_counter() - began:.1f} s")
+        with large.open("rb") as file:  # out of the page cache: a page in it is mapped with its neighbours
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         subprocess.run([sys.executable, "-c", CHILD, str(large), str(small)], check=True)
 
 

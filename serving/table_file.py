@@ -60,6 +60,7 @@ class TableFile:
             if size != header["bytes"]:
                 raise DamagedArtifact(f"{path} has {size:,} bytes; its header says {header['bytes']:,}")
             view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        view.madvise(mmap.MADV_RANDOM)  # lookups jump: reading ahead would only fill memory
         self.arrays: dict[str, Array] = {}
         for name, (kind, shape, offset) in header["arrays"].items():
             count = int(np.prod(shape, dtype=np.int64))
