@@ -52,6 +52,7 @@ COMMANDS: dict[str, Command] = {
     "gate": _release("gate", "7 challenger against champion on the held-out day; `gate demo`: seven bad ones"),
     "served-quality": _release("served-quality", "what the served model was worth once all late clicks were in"),
     "publish": _release("publish", "8 switch what the predictor serves"),
+    "refresh-table": _release("refresh-table", "new ads get vectors from the model in service"),
     "rollback": _release("rollback", "serve again what was served before"),
     "history": _release("history", "what served when"),
     "predict": Command("serving.__main__", "CTR of some ads for a user, as served", ("predict",)),

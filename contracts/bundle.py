@@ -3,8 +3,7 @@
     bundle.json         BundleInfo, and the SHA-256 of every other file
     weights.safetensors the DCN without its CNN, float32 (names: see WEIGHTS)
     rows.safetensors    vocabularies and bin edges (contracts.rows.to_arrays)
-    table_codes.npy     int64 [n], sorted: contracts.hashing.code(ad_id) of every ad in the lookup table
-    table_vectors.npy   float32 [n + 1, d_v]; the last row is the fallback of an ad outside the table
+    visual.table        the lookup table (serving/table_file.py): codes of its ads, their vectors, the fallbacks
 
 Feature order in x_nv is the order of `features`; a feature's vector is its embedding row, for a multi_hot or sequence
 the mean over its real rows (zeros when there is none).
@@ -22,10 +21,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-FORMAT = 1
+FORMAT = 2
 INFO = "bundle.json"
 WEIGHTS, ROWS = "weights.safetensors", "rows.safetensors"
-TABLE_CODES, TABLE_VECTORS = "table_codes.npy", "table_vectors.npy"
+TABLE = "visual.table"
 
 
 class BundleInfo(BaseModel):

@@ -74,6 +74,14 @@ class Settings(LandingSettings):
     vacuum_hours: int = Field(168, ge=0, description="files of older versions stay this long for their readers")
     log_retention_days: int = Field(30, ge=0, description="versions and `adlens changes` go back this long")
     optimize_file_mb: int = Field(128, gt=0, description="smaller files of a day are put together up to this size")
+    table_bytes: int = Field(20 * 10**9, gt=0, description="budget of the lookup table; the least shown ads stay out")
+    table_dimensions: int | None = Field(None, gt=0, description="numbers of a stored vector; None: all of the model's")
+    table_storage: Literal["fp32", "fp16", "int8"] = Field("fp16", description="type of a stored vector's numbers")
+    table_max_auc_loss: float = Field(
+        0.0002, ge=0, description="AUC that storing may cost, upper 95 % bound; above it vectors are stored as they are"
+    )
+    table_paired_rows: int = Field(500_000, gt=0, description="most impressions on which that is measured")
+    table_history_days: int = Field(14, gt=1, description="days from which tomorrow's impressions are expected")
     bootstrap_samples: int = Field(1000, gt=0, description="paired bootstrap by user in the gate")
     gate_gauc_margin: float = Field(
         -0.03, description="lowest acceptable 95 % lower bound of GAUC(new) - GAUC(champion); wide, for GAUC is noisy"

@@ -59,12 +59,13 @@ DOCS = {
     "Also the days before whose labels late clicks have changed, and those that nobody has grouped.",
     "served_quality": "What the served model was worth on the day whose labels are complete now -> `served_quality`. A "
     "figure outside its band raises an alert; with `auto_rollback` what served before comes back. Fails nothing.",
+    "refresh-table": "The newest catalogue through the CNN of the model in service; nothing new publishes nothing.",
     "release": "The KFP pipeline: train on the days before, lookup table, gate on the day, publish. "
     "A gate that says no is a success: the champion stays. For a day before the latest run nothing is published.",
 }
 KINDS: dict[str, pools.Kind] = {
     "impressions": "log", "quality": "log", "maintain": "log", "materialise": "release", "release": "release",
-    "served_quality": "release", "features": "data", "groups": "data", "rebuild": "data",
+    "served_quality": "release", "refresh-table": "release", "features": "data", "groups": "data", "rebuild": "data",
 }  # fmt: skip
 # Stage -> whose tables it makes readable, where that is not its own.
 PUBLISHED_BY = {"impressions": (), "quality": ("impressions", "quality"), "rebuild": ("groups",)}
@@ -121,9 +122,12 @@ def asset(table: str) -> Asset:
 def outlets(stage: str) -> list[Asset]:
     """The tables that others can read afresh once the stage has ended. Stage 1's are published by stage 2."""
     if stage == "release":
-        return [asset(table) for table in ("visual_table", "gate_decisions", "evaluation_slices", "publication_log")]
+        written = ("visual_table", "table_coverage", "gate_decisions", "evaluation_slices", "publication_log")
+        return [asset(table) for table in written]
     if stage == "served_quality":
         return [asset("served_quality")]
+    if stage == "refresh-table":
+        return [asset(table) for table in ("visual_table", "publication_log")]
     modules = {f"spark_jobs.{one}" for one in PUBLISHED_BY.get(stage, (stage,))}
     return [asset(table.name) for table in declared(SETTINGS).values() if table.writer.split()[0] in modules]
 
@@ -197,8 +201,12 @@ def spark(stage: str, *arguments: str) -> SparkSubmitOperator:
     return SparkSubmitOperator(application_args=[stage, *said], **spark_arguments(stage))
 
 
+def command(stage: str, bash_command: str) -> BashOperator:
+    return BashOperator(bash_command=bash_command, append_env=True, **common(stage))
+
+
 def release(bash_command: str) -> BashOperator:
-    return BashOperator(bash_command=bash_command, append_env=True, **common("release"))
+    return command("release", bash_command)
 
 
 def served_quality(day: str) -> BashOperator:

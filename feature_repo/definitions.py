@@ -107,6 +107,7 @@ visual_vectors = FeatureView(
     schema=[
         Field(name="ad_id", dtype=String),
         Field(name="vector", dtype=Array(Float32), description="the ad's picture through the day's CNN, reduced"),
+        Field(name="table_version", dtype=String, description="which table; vectors of one model only are comparable"),
     ],
     source=source("visual_table", "lookup table: ad -> visual vector"),
     online=False,

@@ -1,4 +1,4 @@
-"""Stages 6 to 8 (`lookup-table`, `gate`, `publish`), `served-quality`, `rollback` and `history`."""
+"""Stages 6 to 8 (`lookup-table`, `gate`, `publish`), `refresh-table`, `served-quality`, `rollback` and `history`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def _parser() -> argparse.ArgumentParser:
         if name == "gate":
             stage.epilog = "`adlens gate demo` sends seven bad challengers through it and shows why each is refused"
         stage.add_argument("--address-file", type=Path, metavar="F", help="also write the result's address here")
+    fresh = commands.add_parser("refresh-table", help="new ads get vectors from the model in service")
+    fresh.add_argument("--day", metavar="YYYY-MM-DD", help="whose catalogue (default: the newest)")
     back = commands.add_parser("rollback", help="serve an earlier publication again")
     back.add_argument("--to", type=int, metavar="N", help="its number (default: what served before the present model)")
     back.add_argument("--reason", default="", help="a sentence for the log")
@@ -60,6 +62,18 @@ def _publish(arguments: argparse.Namespace, settings: Settings) -> str:
         if written.stage == publish.STAGE:
             print("\n".join(written.remarks))
     return "" if entry is None else entry.bundle
+
+
+def _refresh_table(arguments: argparse.Namespace, settings: Settings) -> str:
+    from contracts.days import parse_day
+    from release.refresh import refresh
+
+    entry, new = refresh(settings, parse_day(arguments.day).isoformat() if arguments.day else None)
+    if entry is None:
+        print("nothing is published yet: there is no table to refresh")
+    else:
+        print(f"publication {entry.publication}: {entry.reason}" if new else "nothing new: the table stays as it is")
+    return ""
 
 
 def _rollback(arguments: argparse.Namespace, settings: Settings) -> str:
@@ -105,6 +119,7 @@ COMMANDS = {
     "lookup-table": _lookup_table,
     "gate": _gate,
     "publish": _publish,
+    "refresh-table": _refresh_table,
     "rollback": _rollback,
     "history": _history,
 }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from contracts.artifacts import file_digest, write_atomically
-from contracts.bundle import FORMAT, INFO, ROWS, TABLE_CODES, TABLE_VECTORS, WEIGHTS, BundleInfo
+from contracts.bundle import FORMAT, INFO, ROWS, TABLE, WEIGHTS, BundleInfo
 from contracts.errors import DamagedArtifact
 from contracts.paths import bundles
 from contracts.settings import Settings
@@ -84,9 +84,8 @@ def with_table(folder: Path, old: Path, day: str, table_address: str, table: Vis
 
 
 def _finished(folder: Path, info: BundleInfo, table: VisualTable) -> Path:
-    np.save(folder / TABLE_CODES, np.asarray(table.codes), allow_pickle=False)
-    np.save(folder / TABLE_VECTORS, np.asarray(table.vectors), allow_pickle=False)
-    files = {name: file_digest(folder / name) for name in (WEIGHTS, ROWS, TABLE_CODES, TABLE_VECTORS)}
+    table.save(folder / TABLE)
+    files = {name: file_digest(folder / name) for name in (WEIGHTS, ROWS, TABLE)}
     complete = info.model_copy(update={"files": files})
     write_atomically(folder / INFO, complete.model_dump_json(indent=2) + "\n")
     return folder

@@ -58,7 +58,7 @@ def replace_day(address: str, day: str, rows: pa.Table, key: str) -> tuple[int, 
             return table.version(), False
         write_deltalake(table, rows, mode="overwrite", predicate=f"day = '{day}'")
     else:
-        _make_room(address)
+        make_room(address)
         write_deltalake(address, rows, partition_by=["day"])
     return DeltaTable(address).version(), True
 
@@ -66,7 +66,7 @@ def replace_day(address: str, day: str, rows: pa.Table, key: str) -> tuple[int, 
 def append(address: str, rows: pa.Table) -> int:
     """Adds rows to a log; the table is made at the first. Returns the version."""
     if not exists(address):
-        _make_room(address)
+        make_room(address)
         write_deltalake(address, rows)
     else:
         write_deltalake(DeltaTable(address), rows, mode="append")
@@ -96,6 +96,6 @@ def append_once(address: str, rows: pa.Table, key: Sequence[str]) -> int:
     return append(address, rows)
 
 
-def _make_room(address: str) -> None:
+def make_room(address: str) -> None:
     if "://" not in address:
         Path(address).parent.mkdir(parents=True, exist_ok=True)

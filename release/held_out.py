@@ -17,7 +17,6 @@ from release.day_slices import COLD
 from release.evidence import Scores, Service
 from serving.bundle import Bundle
 from serving.scorer import Scorer
-from serving.table import codes_of
 from training.columns import Impressions, concatenate
 from training.reader import chunks
 
@@ -43,8 +42,8 @@ def columns_of(bundle: Bundle, rows: Impressions) -> dict[str, CodeColumn]:
 def score(name: str, bundle: Bundle, rows: Impressions) -> tuple[Scores, NDArray[np.bool_]]:
     """(scores, whether the ad was in the bundle's table) by the predictor's own arithmetic."""
     scorer, columns = Scorer(bundle), columns_of(bundle, rows)
-    ads, of = np.unique(rows.ad_id.astype(str), return_inverse=True)
-    visual, known = bundle.table.of(ads.tolist())
+    ads, first_row, of = np.unique(rows.ad_id.astype(str), return_index=True, return_inverse=True)
+    visual, known = bundle.table.of(ads.tolist(), rows.codes["category_id"].take(first_row))
     values = []
     for first in range(0, len(rows), AT_ONCE):
         part = np.arange(first, min(first + AT_ONCE, len(rows)))
@@ -54,7 +53,7 @@ def score(name: str, bundle: Bundle, rows: Impressions) -> tuple[Scores, NDArray
 
 
 def visual_of(bundle: Bundle, rows: Impressions) -> NDArray[np.float32]:
-    return bundle.table.of_codes(codes_of(rows.ad_id.tolist()))[0]
+    return bundle.table.of(rows.ad_id.tolist(), rows.codes["category_id"])[0]
 
 
 def service_of(bundle: Bundle, rows: Impressions, known: NDArray[np.bool_]) -> Service:

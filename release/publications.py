@@ -23,9 +23,9 @@ from serving.bundle import read_pointer
 
 SCHEMA = pa.schema(
     [
-        ("day", pa.string()),  # run that did it; of a rollback the latest run before it
+        ("day", pa.string()),  # run that did it; of a rollback the latest run before it, of a refresh the catalogue's
         ("publication", pa.int64()),  # 1, 2, 3, ...
-        ("action", pa.string()),  # publish, keep or rollback
+        ("action", pa.string()),  # publish, keep, refresh or rollback
         ("bundle", pa.string()),  # digest; what is served after this row
         ("model", pa.string()),  # address of the model's manifest
         ("table", pa.string()),  # address of the lookup table's manifest

@@ -25,6 +25,7 @@ from release.gate import CANDIDATE, SAMPLE, read_decision
 from release.publications import Entry
 from release.staleness import stale
 from release.tracked_decision import track
+from release.visual_delta import publish_delta
 from serving.bundle import open_bundle
 
 STAGE = "8-publish"
@@ -53,7 +54,7 @@ def _act(address: Path, decision: dict[str, Any], settings: Settings) -> tuple[E
     for entry in log:
         if entry.decision == str(address):
             return entry, [f"publication {entry.publication} of {day} stands already: nothing to do"]
-    later = [entry.day for entry in log if entry.day > day]
+    later = [entry.day for entry in log if entry.day > day and entry.action != "refresh"]
     if later:
         return None, [f"evaluated only: {max(later)} is published, a run of the earlier day {day} publishes nothing"]
     last = log[-1] if log else None
@@ -112,10 +113,12 @@ def _refreshed(champion: Entry, day: str, settings: Settings) -> tuple[str, str]
         return champion.bundle, champion.table  # an earlier run of the same day has refreshed it
     old = paths.bundles(settings) / champion.bundle
     open_bundle(old)
-    table, _ = lookup_table.make(Path(champion.model), day, settings)
+    table, _ = lookup_table.make(Path(champion.model), day, settings, like=Path(champion.table))
+    served = lookup_table.served_table(table)
+    publish_delta(table, served, settings)
     draft = draft_folder(settings)
-    with_table(draft, old, day, str(table), lookup_table.served_table(table))
-    open_bundle(draft, named=False)
+    with_table(draft, old, day, str(table), served)
+    open_bundle(draft, named=False, whole=True)
     return settle_bundle(draft).name, str(table)
 
 

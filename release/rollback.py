@@ -25,7 +25,7 @@ def rollback(settings: Settings, to: int | None = None, reason: str = "") -> Ent
         open_bundle(paths.bundles(settings) / target.bundle)
         last = log[-1]
         entry = Entry(
-            day=last.day,
+            day=max(one.day for one in log if one.action != "refresh"),
             publication=last.publication + 1,
             action="rollback",
             bundle=target.bundle,

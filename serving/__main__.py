@@ -79,7 +79,8 @@ def _check(arguments: argparse.Namespace) -> None:
     from serving.bundle import open_bundle
     from serving.sample import check_sample
 
-    items, worst = check_sample(open_bundle(arguments.bundle, named=not arguments.unnamed), arguments.sample)
+    bundle = open_bundle(arguments.bundle, named=not arguments.unnamed, whole=True)
+    items, worst = check_sample(bundle, arguments.sample)
     print(f"{items} items scored, largest difference {worst:.1e}")
 
 

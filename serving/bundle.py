@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from contracts.artifacts import file_digest
-from contracts.bundle import FORMAT, INFO, ROWS, TABLE_CODES, TABLE_VECTORS, WEIGHTS, BundleInfo, Pointer
+from contracts.bundle import FORMAT, INFO, ROWS, TABLE, WEIGHTS, BundleInfo, Pointer
 from contracts.errors import DamagedArtifact, MissingArtifact
 from contracts.features import BY_NAME, Feature
 from contracts.paths import bundles, pointer
@@ -39,8 +39,8 @@ def digest_of(folder: Path) -> str:
     return hashlib.sha256((folder / INFO).read_bytes()).hexdigest()
 
 
-def open_bundle(folder: Path, named: bool = True) -> Bundle:
-    """The bundle in a folder, every file checked.
+def open_bundle(folder: Path, named: bool = True, whole: bool = False) -> Bundle:
+    """The bundle in a folder, its files checked; of the table, which may be large, the header only unless `whole`.
 
     `named`: the folder's name must be the bundle's digest (False for a candidate that is still being judged). Raises
     MissingArtifact where the folder or a file is missing, DamagedArtifact for anything else that is not as it must be.
@@ -56,14 +56,14 @@ def open_bundle(folder: Path, named: bool = True) -> Bundle:
         raise DamagedArtifact(f"{path} is no bundle description of this version: {error}") from None
     if info.format != FORMAT:
         raise DamagedArtifact(f"{path} has format {info.format}; this predictor reads format {FORMAT}")
-    wanted = {WEIGHTS, ROWS, TABLE_CODES, TABLE_VECTORS}
+    wanted = {WEIGHTS, ROWS, TABLE}
     if set(info.files) != wanted:
         raise DamagedArtifact(f"{path} lists {sorted(info.files)}; a bundle has {sorted(wanted)}")
     for name, checksum in info.files.items():
         file = folder / name
         if not file.is_file():
             raise MissingArtifact(f"{file} is missing; {path} names it")
-        if file_digest(file) != checksum:
+        if (whole or name != TABLE) and file_digest(file) != checksum:
             raise DamagedArtifact(f"{file} does not match its checksum in {path}")
     unknown = [name for name in info.features if name not in BY_NAME]
     if unknown:
@@ -80,10 +80,11 @@ def _opened(folder: Path, info: BundleInfo) -> Bundle:
     missing = [name for name in info.features if name not in maps]
     if missing:
         raise DamagedArtifact(f"{folder / ROWS} lacks the rows of {', '.join(missing)}")
-    table = open_table(folder, TABLE_CODES, TABLE_VECTORS)
-    if table.dimension != info.visual_dimension:
+    table = open_table(folder / TABLE)
+    if table.visual_dimension != info.visual_dimension:
         raise DamagedArtifact(
-            f"{folder}: the table has vectors of {table.dimension} numbers, the model takes {info.visual_dimension}"
+            f"{folder}: the table is of vectors of {table.visual_dimension} numbers, the model takes "
+            f"{info.visual_dimension}"
         )
     return Bundle(folder, info, weights, maps, table)
 

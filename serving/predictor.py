@@ -59,7 +59,7 @@ class Predictor:
             context_values(shown_at, query, self.bundle.info.time_zone),
             len(ad_ids),
         )
-        visual, known = self.bundle.table.of(ad_ids)
+        visual, known = self.bundle.table.of(ad_ids, columns.get("category_id"))
         ctr = self.scorer.score(self._once(self.scorer.rows(columns)), visual)
         return [
             ScoredAd(ad_id, float(p), bool(k)) for ad_id, p, k in zip(ad_ids, ctr, known, strict=True)

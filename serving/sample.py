@@ -1,7 +1,7 @@
 """A fixed sample of scored items: written by the gate, scored again by a fresh process before a bundle is published.
 
 A safetensors file with `codes.<feature>` and `present.<feature>` (contracts.batch.CodeColumn), `visual` float32
-[N, d_v] (the vectors that the gate used) and `scores` float64 [N] (what it got).
+[N, k] (the vectors that the gate used) and `scores` float64 [N] (what it got).
 """
 
 from __future__ import annotations
@@ -53,7 +53,5 @@ def check_sample(bundle: Bundle, path: Path) -> tuple[int, float]:
     worst = float(np.max(np.abs(scores - arrays["scores"]), initial=0.0))
     if worst > TOLERANCE:
         raise DamagedArtifact(f"{bundle.folder} scores {path} up to {worst:.2e} away from what the gate saw")
-    fallback = bundle.table.vectors[-1]
-    if not np.all(np.isfinite(fallback)) or not np.all(np.isfinite(bundle.table.vectors)):
-        raise DamagedArtifact(f"{bundle.folder}: the lookup table holds vectors that are not finite")
+    bundle.table.check()
     return len(scores), worst

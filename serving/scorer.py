@@ -1,7 +1,11 @@
 """The DCN's forward pass in numpy: rows and visual vectors in, click probabilities out.
 
 Shapes: N items, H_l the width of deep layer l, D the width of z_0: d_v + d_nv, or d_nv alone for a model whose cross
-network takes no picture (Eq 5 as printed; the weights' own shapes say which).
+network takes no picture (Eq 5 as printed; the weights' own shapes say which); k <= d_v the numbers of a looked-up
+vector.
+
+A reduced table holds y = basis (x_v - centre). x_v enters linearly wherever it does, so its back-projection centre +
+basis^T y is multiplied into the weights once, at the start: a request pays for k numbers and not for d_v.
 
 The cross network is not run layer by layer: by Eq 5 every z_l is a_l z_0 + c_l with a number a_l for each item and a
 constant c_l = b_0 + ... + b_{l-1}, so all it needs of an item are the dots z_0 . w_0 ... z_0 . w_{L-1} and
@@ -22,6 +26,7 @@ from contracts.batch import CodeColumn, rows_of
 from contracts.errors import DamagedArtifact
 from contracts.rows import PADDING, Rows
 from serving.bundle import Bundle
+from serving.table import Codec
 
 Floats = NDArray[np.float32]
 
@@ -45,12 +50,32 @@ class Scorer:
         biases = [self._weight(f"cross.{n}.bias").reshape(-1) for n in range(info.cross_layers)]
         out_cross = out[len(out) - total :]
         self._dots = np.stack([*cross, out_cross], axis=1).astype(np.float64)  # [D, L + 1]
+        self._offsets = np.zeros(self._dots.shape[1], np.float64)
         constant = np.zeros(total, np.float64)  # c_l
         self._constants: list[float] = []  # c_l . w_l, and c_L . w_out last
         for weight, bias in zip(cross, biases, strict=True):
             self._constants.append(float(constant @ weight))
             constant = constant + bias
         self._constants.append(float(constant @ out_cross))
+        self._absorb(bundle.table.codec)
+
+    def _absorb(self, codec: Codec) -> None:
+        """The way back from y to x_v into the weights, in float64. `_dots` becomes [k + d_nv, L + 1]."""
+        if codec.basis is None or codec.centre is None:
+            return
+        basis, centre, visual = codec.basis.astype(np.float64), codec.centre.astype(np.float64), len(codec.centre)
+        if len(self._deep) > 1:
+            weight, bias = self._deep[1]
+            shift = (bias + weight[:, :visual] @ centre).astype(np.float32)
+            first = (weight[:, :visual] @ basis.T).astype(np.float32)
+            self._deep[1] = (np.concatenate([first, weight[:, visual:]], axis=1), shift)
+        else:
+            own = self._out_deep[:visual].astype(np.float64)
+            self._bias += float(centre @ own)
+            self._out_deep = np.concatenate([(basis @ own).astype(np.float32), self._out_deep[visual:]])
+        if self._visual_crossed:
+            self._offsets = centre @ self._dots[:visual]
+            self._dots = np.concatenate([basis @ self._dots[:visual], self._dots[visual:]])
 
     def _weight(self, name: str) -> Floats:
         if name not in self.bundle.weights:
@@ -84,7 +109,10 @@ class Scorer:
         return rows_of(self._features, self.bundle.maps, columns)
 
     def logits(self, rows: Mapping[str, Rows], visual: Floats) -> NDArray[np.float64]:
-        """float64 [N]. `visual`: [N, d_v]. A feature's rows may be of one item only: the same for all N."""
+        """float64 [N]. `visual`: [N, k], as the bundle's table gives it.
+
+        A feature's rows may be of one item only: the same for all N.
+        """
         parts = [self._vectors(feature.name, rows[feature.name]) for feature in self._features]
         x_nv = np.concatenate([np.broadcast_to(p, (len(visual), p.shape[1])) for p in parts], axis=1)
         hidden = np.maximum(self._first(parts, len(visual)), 0)
@@ -92,7 +120,7 @@ class Scorer:
         for weight, bias in self._deep[1:]:
             hidden = np.maximum(hidden @ weight.T + bias, 0)
         z_0 = np.concatenate([visual, x_nv], axis=1) if self._visual_crossed else x_nv
-        dots = z_0 @ self._dots  # float64 [N, L + 1]
+        dots = z_0 @ self._dots + self._offsets  # float64 [N, L + 1]
         scale = np.ones(len(visual), np.float64)  # a_l
         for layer in range(self.bundle.info.cross_layers):
             scale = scale + scale * dots[:, layer] + self._constants[layer]

@@ -7,8 +7,9 @@ rows.json (contracts.rows), config.json.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from training.batch import Batch
 from training.cscnn import CSCNN
 from training.dcn import DCN
 from training.pictures import Pictures
+from training.prefetch import Prefetch
 from training.recipes import Recipe
 
 WEIGHTS_FILE, ROWS_FILE, ROWS_JSON, CONFIG = "model.safetensors", "rows.safetensors", "rows.json", "config.json"
@@ -131,23 +133,41 @@ def embed_pictures(
     pairs: Sequence[tuple[str | None, int | None]],
     settings: Settings,
     model: LoadedModel | None = None,
-    at_once: int = 256,
+    at_once: int = 64,
 ) -> NDArray[np.float32]:
-    """x_v of (picture digest, category code) pairs, float32 [n, d_v]; (None, None) is the fallback.
-
-    In eval mode, in batches of `at_once`; a vector does not depend on its batch-mates beyond rounding.
-    """
+    """`embedded`, all at once: float32 [n, d_v]."""
     model = model or load_model(model_dir)
-    if model.net.cnn is None:
-        return np.zeros((len(pairs), 0), np.float32)
-    store = Pictures(settings, model.recipe.image_size)
-    parts = [np.zeros((0, model.recipe.d_v), np.float32)]
-    with torch.inference_mode():
-        for first in range(0, len(pairs), at_once):
-            part = pairs[first : first + at_once]
-            pictures = store.load([image for image, _ in part])
-            parts.append(model.net.cnn(pictures, category_rows(model.maps, [code for _, code in part])).numpy())
-    return np.concatenate(parts)
+    parts = embedded(model, pairs, settings, Pictures(settings, model.recipe.image_size), at_once)
+    return np.concatenate([np.zeros((0, model.recipe.d_v), np.float32), *parts])
+
+
+def embedded(
+    model: LoadedModel,
+    pairs: Iterable[tuple[str | None, int | None]],
+    settings: Settings,
+    pictures: Pictures,
+    at_once: int = 64,
+) -> Iterator[NDArray[np.float32]]:
+    """x_v of (picture digest, category code) pairs, float32 [up to at_once, d_v] a time; (None, None) is the fallback.
+
+    In eval mode, on the settings' device; pictures are loaded while the CNN works on those before them. A vector does
+    not depend on its batch-mates beyond rounding.
+    """
+    own = iter(pairs)
+    groups = iter(lambda: list(islice(own, at_once)), [])
+    cnn = model.net.cnn
+    if cnn is None:
+        yield from (np.zeros((len(group), 0), np.float32) for group in groups)
+        return
+    cnn.to(settings.device)
+
+    def ready(group: list[tuple[str | None, int | None]]) -> tuple[Tensor, Tensor]:
+        return pictures.load([image for image, _ in group]), category_rows(model.maps, [code for _, code in group])
+
+    with Prefetch(groups, ready, 2) as loaded:
+        for pixels, rows in loaded:
+            with torch.inference_mode():
+                yield cnn(pixels.to(settings.device), rows.to(settings.device)).cpu().numpy()
 
 
 def other_than(parent: LoadedModel, recipe: Recipe, features: Sequence[Feature]) -> str | None:

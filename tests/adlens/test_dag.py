@@ -90,9 +90,11 @@ def cluster(tmp_path_factory):
     return read_dags(tmp_path_factory.mktemp("home"), spark_master="k8s://https://host", schedule="0 3 * * *")
 
 
-def test_the_four_import_serialize_and_say_what_they_are(laptop):
+def test_all_import_serialize_and_say_what_they_are(laptop):
     assert laptop["errors"] == {}
-    assert sorted(laptop["dags"]) == ["adlens_backfill", "adlens_daily", "adlens_maintenance", "adlens_rebuild"]
+    names = ("backfill", "daily", "maintenance", "rebuild", "table")
+    assert sorted(laptop["dags"]) == [f"adlens_{name}" for name in names]
+    assert laptop["dags"]["adlens_table"]["tasks"]["refresh-table"][:2] == ["BashOperator", "adlens_data"]
     assert all(dag["serialized"] == name and dag["doc"] for name, dag in laptop["dags"].items())
 
 

@@ -9,7 +9,7 @@ from adlens.__main__ import COMMANDS, main, usage
 
 ASKED_FOR = (
     "landing impressions quality features materialise groups train lookup-table gate publish rollback history "
-    "predict day up down info airflow quarantine rebuild changes maintain erase served-quality"
+    "predict day up down info airflow quarantine rebuild changes maintain erase served-quality refresh-table"
 ).split()
 
 

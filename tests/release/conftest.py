@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 import torch
 from deltalake import write_deltalake
+from PIL import Image
 
 from contracts import artifacts, paths
 from contracts.features import FEATURES, feature_set, value_type
@@ -74,6 +75,18 @@ class World:
             write_deltalake(address, rows, mode="overwrite", predicate=f"day = '{day}'")
         else:
             write_deltalake(address, rows, partition_by=["day"])
+
+    def draw(self, name: str, red: int) -> None:
+        """The file of a picture."""
+        folder = paths.images(self.settings)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (red, 90, 40)).save(folder / f"{name}.jpg")
+
+    def log(self, day: str, shown: dict[str, int]) -> None:
+        """The day's impressions, as many of each ad."""
+        ids = [ad for ad, times in shown.items() for _ in range(times)]
+        rows = pa.table({"day": [day] * len(ids), "impression_id": [str(n) for n in range(len(ids))], "ad_id": ids})
+        write_deltalake(paths.table(self.settings, "impressions"), rows, mode="append", partition_by=["day"])
 
     def groups(
         self, day: str, users: int = 60, each: int = 20, seed: int = 1, ads: int = 12, clicks: bool = True,

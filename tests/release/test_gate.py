@@ -281,4 +281,4 @@ def test_scores_are_those_of_the_training_side(world):
         logits = loaded.net.dcn(tensors(loaded.features, loaded.maps, rows.codes), torch.from_numpy(np.array(vectors)))
     np.testing.assert_allclose(mine.values, torch.sigmoid(logits).numpy(), atol=1e-5)
     fallback = embed_pictures(model.parent, [(None, None)], world.settings)[0]
-    np.testing.assert_allclose(vectors[~known], np.broadcast_to(fallback, vectors[~known].shape), atol=1e-6)
+    np.testing.assert_allclose(vectors[~known], np.broadcast_to(fallback, vectors[~known].shape), atol=1e-5)  # fp16

@@ -12,10 +12,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from contracts.artifacts import file_digest
-from contracts.bundle import INFO, BundleInfo
+from contracts.bundle import FORMAT, INFO, TABLE, BundleInfo
 from contracts.features import FEATURE_SETS, feature_set
 from contracts.hashing import code
 from contracts.rows import RowMap, describe, to_arrays
+from serving.table import VisualTable
 
 MakeBundle = Callable[..., Path]
 
@@ -53,10 +54,9 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         save_file(weights, draft / "weights.safetensors")
         save_file(to_arrays(maps), draft / "rows.safetensors")
         codes = np.sort(np.array([code(f"ad-{n}") for n in range(50)], np.int64))
-        np.save(draft / "table_codes.npy", codes)
-        np.save(draft / "table_vectors.npy", normal(51, visual))
+        VisualTable(codes, normal(51, visual)).save(draft / TABLE)
         info = BundleInfo(
-            format=1, day="2026-01-20", recipe="tiny", feature_set="daily", features=list(FEATURE_SETS["daily"]),
+            format=FORMAT, day="2026-01-20", recipe="tiny", feature_set="daily", features=list(FEATURE_SETS["daily"]),
             row_maps=describe(maps), visual_dimension=visual, deep_layers=len(deep), cross_layers=cross,
             time_zone="UTC", model="/m/manifest.json", table="/t/manifest.json",
             files={file.name: file_digest(file) for file in draft.iterdir()},

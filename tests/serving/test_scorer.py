@@ -147,3 +147,29 @@ def test_layers_that_do_not_fit_are_refused(make_bundle, tmp_path: Path):
         without = {n: a for n, a in bundle.weights.items() if n != name}
         with pytest.raises(DamagedArtifact, match=name):
             Scorer(dataclasses.replace(bundle, weights=without))
+
+
+@pytest.mark.parametrize(
+    "shape", [{}, {"deep": (16,)}, {"deep": (16,), "crossed_visual": False}, {"crossed_visual": False}, {"cross": 0}]
+)
+@pytest.mark.parametrize("storage", ["fp32", "int8"])
+def test_the_weights_absorb_the_way_back(make_bundle, shape, storage):
+    """Scoring y with the absorbed weights equals scoring its back-projection with the model's own."""
+    import dataclasses
+
+    from serving.table import Codec, VisualTable
+
+    bundle = open_bundle(make_bundle(**shape))
+    random = np.random.default_rng(3)
+    basis = np.linalg.qr(random.normal(size=(6, 6)))[0][:2].astype(np.float32)
+    scales = np.full(2, 0.02, np.float32) if storage == "int8" else None
+    codec = Codec(storage, random.normal(size=6).astype(np.float32), basis, scales)
+    stored = codec.stored(random.normal(size=(N + 1, 6)).astype(np.float32))
+    table = VisualTable(np.arange(N), stored, codec)
+    reduced = Scorer(dataclasses.replace(bundle, table=table))
+    y = table.of_codes(np.arange(N))[0]
+    assert y.shape == (N, 2)
+    rows = reduced.rows(columns())
+    back = (codec.centre + y @ basis).astype(np.float32)
+    np.testing.assert_allclose(reduced.score(rows, y), Scorer(bundle).score(rows, back), atol=1e-6)
+    assert np.abs(reduced.score(rows, y) - reduced.score(rows, y * 0)).max() > 1e-3

@@ -1,0 +1,55 @@
+"""The model in service with a table of the newest catalogue: new ads get their vectors without a new model.
+
+Any number of times a day, also after a gate that said no. The codec stays the model's own, only new pairs go through
+the CNN, and where catalogue and pictures are as they were nothing is published. The bundle keeps its model and gets
+another table; in the log it is a `refresh` of the catalogue's day, so that a gate of that day still compares with what
+was in service when the day began.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contracts import paths
+from contracts.settings import Settings
+from release import lookup_table, publications
+from release.candidate import draft_folder, settle_bundle, with_table
+from release.catalogue import ads_table
+from release.publications import Entry
+from release.visual_delta import publish_delta
+from serving.bundle import open_bundle
+from training.reader import days_with_groups
+
+ACTION = "refresh"
+
+
+def refresh(settings: Settings, day: str | None = None) -> tuple[Entry | None, bool]:
+    """(the log's last row, whether it is new). `day`: whose catalogue; the newest by default, never an older one than
+    what is served. None before the first publication."""
+    with publications.alone(settings):
+        publications.settle(settings)
+        log = publications.read(settings)
+        if not log:
+            return None, False
+        last = log[-1]
+        newest = day or max(days_with_groups(ads_table(settings)))
+        if newest < last.day:
+            return last, False
+        address, _ = lookup_table.make(Path(last.model), newest, settings, like=Path(last.table))
+        if str(address) == last.table:
+            return last, False
+        table = lookup_table.served_table(address)
+        old = paths.bundles(settings) / last.bundle
+        open_bundle(old)
+        draft = draft_folder(settings)
+        with_table(draft, old, newest, str(address), table)
+        open_bundle(draft, named=False, whole=True)
+        bundle = settle_bundle(draft).name
+        publish_delta(address, table, settings)
+        entry = Entry(
+            day=newest, publication=last.publication + 1, action=ACTION, bundle=bundle, model=last.model,
+            table=str(address), decision="", reason=f"catalogue of {newest}: {len(table.codes):,} ads in the table",
+        )  # fmt: skip
+        publications.append(settings, entry)
+        publications.settle(settings)
+    return entry, True
