@@ -59,9 +59,11 @@ DOCS = {
     "Also the days before whose labels late clicks have changed, and those that nobody has grouped.",
     "release": "The KFP pipeline: train on the days before, lookup table, gate on the day, publish. "
     "A gate that says no is a success: the champion stays. For a day before the latest run nothing is published.",
+    "reconcile": "Log, pointer and MLflow's alias agree again; a version that somebody asks for meets the gate.",
 }
 KINDS: dict[str, pools.Kind] = {
     "impressions": "log", "quality": "log", "maintain": "log", "materialise": "release", "release": "release",
+    "reconcile": "release",
     "features": "data", "groups": "data", "rebuild": "data",
 }  # fmt: skip
 # Stage -> whose tables it makes readable, where that is not its own.
@@ -118,7 +120,7 @@ def asset(table: str) -> Asset:
 
 def outlets(stage: str) -> list[Asset]:
     """The tables that others can read afresh once the stage has ended. Stage 1's are published by stage 2."""
-    if stage == "release":
+    if stage in ("release", "reconcile"):
         return [asset(table) for table in ("visual_table", "gate_decisions", "publication_log")]
     modules = {f"spark_jobs.{one}" for one in PUBLISHED_BY.get(stage, (stage,))}
     return [asset(table.name) for table in declared(SETTINGS).values() if table.writer.split()[0] in modules]

@@ -61,16 +61,17 @@ class Task:
     champion: Entry | None
 
 
-def run(table: Path, settings: Settings) -> Path:
+def run(table: Path, settings: Settings, against: Entry | None = None) -> Path:
     """The decision on a table's model. Returns its manifest's address; equal inputs return the finished decision.
 
+    `against`: another champion than the one that run D starts from; for a promotion, what is served now.
     Raises MissingArtifact where a stage before this one has not run; whatever fails in the judging itself is a no.
     """
     started = time.monotonic()
     made = artifacts.read(table)
     if made.kind != lookup_table.KIND:
         raise DamagedArtifact(f"{table} is the manifest of a {made.kind}; gate takes a table's")
-    champion = publications.champion_of(publications.read(settings), made.day)
+    champion = against or publications.champion_of(publications.read(settings), made.day)
     task = Task(made.day, table, Path(made.inputs["model"]), champion)
     groups = delta.opened(paths.table(settings, "ad_groups"), "the stage groups")
     inputs = _inputs(task, groups, settings)

@@ -52,10 +52,14 @@ class Job:
         return artifacts.digest(self.inputs)
 
 
-def job_of(day: date, settings: Settings, chosen: Recipe, find: ParentFinder) -> Job:
-    """Raises MissingArtifact or InputError where the table or too many days are missing."""
+def job_of(
+    day: date, settings: Settings, chosen: Recipe, find: ParentFinder, version: int | None = None
+) -> Job:
+    """`version`: of the group table (None: the newest).
+
+    Raises MissingArtifact or InputError where the table or too many days are missing."""
     name = TABLES[chosen.grouping]
-    table = reader.open_table(paths.table(settings, name))
+    table = reader.open_table(paths.table(settings, name), version)
     least = settings.min_training_days + chosen.held_out_days
     days = reader.training_interval(table, day, settings.window_days, least)
     parent = find(day, settings) if chosen.d_v else None

@@ -90,9 +90,11 @@ def cluster(tmp_path_factory):
     return read_dags(tmp_path_factory.mktemp("home"), spark_master="k8s://https://host", schedule="0 3 * * *")
 
 
-def test_the_four_import_serialize_and_say_what_they_are(laptop):
+def test_the_five_import_serialize_and_say_what_they_are(laptop):
     assert laptop["errors"] == {}
-    assert sorted(laptop["dags"]) == ["adlens_backfill", "adlens_daily", "adlens_maintenance", "adlens_rebuild"]
+    assert sorted(laptop["dags"]) == [
+        "adlens_backfill", "adlens_daily", "adlens_maintenance", "adlens_promotion", "adlens_rebuild",
+    ]  # fmt: skip
     assert all(dag["serialized"] == name and dag["doc"] for name, dag in laptop["dags"].items())
 
 
@@ -133,7 +135,7 @@ def test_one_day_at_a_time_in_any_order(laptop, cluster):
 
 
 def test_runs_are_asked_for_on_a_laptop_and_go_by_the_clock_elsewhere(laptop, cluster):
-    names = ("adlens_daily", "adlens_maintenance", "adlens_rebuild")
+    names = ("adlens_daily", "adlens_maintenance", "adlens_promotion", "adlens_rebuild")
     assert {laptop["dags"][name]["timetable"] for name in names} == {"OnRequest"}
     assert {cluster["dags"][name]["timetable"] for name in names} == {"CronDataIntervalTimetable"}
     for read in (laptop, cluster):
