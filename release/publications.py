@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
 
 from contracts.bundle import Pointer
-from contracts.errors import DamagedArtifact, Overtaken
+from contracts.errors import AdLensError, DamagedArtifact, Overtaken
 from contracts.paths import pointer, table
 from contracts.settings import Settings
 from release.switch import Seen, store
@@ -92,12 +93,18 @@ def append(settings: Settings, entry: Entry) -> None:
 
 def switch(settings: Settings, seen: Seen, entry: Entry) -> None:
     """Serves an entry's bundle from now on, and logs it. Raises Overtaken, and changes nothing, where what is served is
-    not what was `seen` any more. The log gets the row of what was seen first, if its publisher died before he wrote it.
+    not what was `seen` any more, and AdLensError where the disk is full. The log gets the row of what was seen first, if its publisher died before he wrote it.
     """
     current, log = seen.pointer(settings), logged(settings)
     if current is not None and (not log or log[-1].publication < current.publication):
         append(settings, Entry(**current.model_dump()))
-    if not store(settings).swap(seen, Pointer(**asdict(entry))):
+    try:
+        done = store(settings).swap(seen, Pointer(**asdict(entry)))
+    except OSError as error:
+        raise AdLensError(
+            f"{pointer(settings)} cannot be replaced ({error}); what served goes on: make room, then do it again"
+        ) from None
+    if not done:
         raise Overtaken("what is served was changed by somebody else meanwhile; nothing was published: do it again")
     append(settings, entry)
 
@@ -135,8 +142,8 @@ def settle(settings: Settings) -> list[str]:
     return [f"the log has its row of publication {current.publication} now"]
 
 
-def following(last: Entry | None, at: str, **changed: object) -> Entry:
+def following(last: Entry | None, at: str, **changed: Any) -> Entry:
     """The next row: as the last one but for what is changed."""
-    base = asdict(last) if last else {"publication": 0, "decision": "", "frozen": ""}
+    base: dict[str, Any] = asdict(last) if last else {"publication": 0, "decision": "", "frozen": ""}
     stamp = max(at, last.at) if last else at
     return Entry(**{**base, **changed, "publication": base["publication"] + 1, "at": stamp})

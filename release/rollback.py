@@ -43,7 +43,7 @@ def rollback(
     return entry
 
 
-def freeze(settings: Settings, reason: str, who: str = "", at: str = "") -> Entry:
+def freeze(settings: Settings, reason: str = "", who: str = "", at: str = "") -> Entry:
     """From now on no challenger follows by itself. Raises InputError where that is so already."""
     seen, log = _now(settings)
     if log[-1].frozen:

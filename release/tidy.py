@@ -49,7 +49,7 @@ def tidy(settings: Settings, first_kept: str, dry_run: bool = False) -> Tidied:
             one.rename(renamed)
     doomed = [*_artifacts(settings, first_kept, log, kept), *old, *stopped, *pictures]
     size = sum(_size(gone.get(one, one)) for one in doomed)
-    for one in () if dry_run else (gone.get(one, one) for one in doomed):
+    for one in [] if dry_run else [gone.get(one, one) for one in doomed]:
         shutil.rmtree(one) if one.is_dir() else one.unlink(missing_ok=True)
     return Tidied(doomed, size)
 
