@@ -85,10 +85,11 @@ def append(settings: Settings, entry: Entry) -> None:
 
     types = {"publication": DataType.int64()}
     row = asdict(entry)
-    columns = {name: Array([value], type=types.get(name, DataType.string())) for name, value in row.items()}
+    columns: dict[str, Any] = {name: Array([value], type=types.get(name, DataType.string())) for name, value in row.items()}
     if "://" not in address(settings):
         Path(address(settings)).mkdir(parents=True, exist_ok=True)
-    write_deltalake(address(settings), Table.from_pydict(columns), mode="append", schema_mode="merge")
+    rows: Any = Table.from_pydict(columns)
+    write_deltalake(address(settings), rows, mode="append", schema_mode="merge")
 
 
 def switch(settings: Settings, seen: Seen, entry: Entry) -> None:
