@@ -85,7 +85,9 @@ def append(settings: Settings, entry: Entry) -> None:
 
     types = {"publication": DataType.int64()}
     row = asdict(entry)
-    columns: dict[str, Any] = {name: Array([value], type=types.get(name, DataType.string())) for name, value in row.items()}
+    columns: dict[str, Any] = {}
+    for name, value in row.items():
+        columns[name] = Array([value], type=types.get(name, DataType.string()))
     if "://" not in address(settings):
         Path(address(settings)).mkdir(parents=True, exist_ok=True)
     rows: Any = Table.from_pydict(columns)
@@ -93,8 +95,10 @@ def append(settings: Settings, entry: Entry) -> None:
 
 
 def switch(settings: Settings, seen: Seen, entry: Entry) -> None:
-    """Serves an entry's bundle from now on, and logs it. Raises Overtaken, and changes nothing, where what is served is
-    not what was `seen` any more, and AdLensError where the disk is full. The log gets the row of what was seen first, if its publisher died before he wrote it.
+    """Serves an entry's bundle from now on, and logs it.
+
+    Raises Overtaken, and changes nothing, where what is served is not what was `seen` any more, and AdLensError where
+    the disk is full. The log gets the row of what was seen first, if its publisher died before he wrote it.
     """
     current, log = seen.pointer(settings), logged(settings)
     if current is not None and (not log or log[-1].publication < current.publication):

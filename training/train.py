@@ -39,8 +39,8 @@ def train_day(
 
     A finished manifest of equal inputs is returned as it is; a training that was stopped goes on. `profile`: a file
     that a few steps' trace is written to. `version`: of the group table, to repeat a run (None: the newest). Raises
-    MissingArtifact (no groups, a parent that is gone), InputError (too few days), PrerequisiteError (a GPU was asked for
-    and is absent), Interrupted (SIGTERM).
+    MissingArtifact (no groups, a parent that is gone), InputError (too few days), PrerequisiteError (a GPU was
+    asked for and is absent), Interrupted (SIGTERM).
     """
     started = time.monotonic()
     job = job_of(day, settings, chosen or recipe(settings.recipe), find, version)
