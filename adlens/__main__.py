@@ -54,7 +54,13 @@ COMMANDS: dict[str, Command] = {
     "publish": _release("publish", "8 switch what the predictor serves"),
     "refresh-table": _release("refresh-table", "new ads get vectors from the model in service"),
     "rollback": _release("rollback", "serve again what was served before"),
-    "history": _release("history", "what served when"),
+    "freeze": _release("freeze", "no challenger is published by itself until `unfreeze`; training goes on"),
+    "unfreeze": _release("unfreeze", "challengers are published by themselves again"),
+    "promote": _release("promote", "put a version of MLflow through the gate and into service"),
+    "reconcile": _release("reconcile", "finish what was interrupted; answer what was asked for in MLflow"),
+    "history": _release("history", "what served from when to when, by whom, and why"),
+    "models": _release("models", "versions: list, show, compare two"),
+    "repeat": _release("repeat", "train a model again from its manifest, and compare every bit"),
     "predict": Command("serving.__main__", "CTR of some ads for a user, as served", ("predict",)),
 }
 
@@ -65,7 +71,8 @@ def usage() -> str:
     return "\n".join(
         ["usage: adlens <command> [options]      (`adlens <command> --help` says more)", "", *lines, ""]
         + ["Settings come from ADLENS_<NAME> and from adlens.yaml in the landing folder (contracts/settings.py)."]
-        + ["Exit codes: 0 done, 1 other, 2 input, 3 prerequisite, 4 quality, 5 missing, 6 setting, 7 damaged."]
+        + ["Exit codes: 0 done, 1 other, 2 input, 3 prerequisite, 4 quality, 5 missing, 6 setting, 7 damaged,"]
+        + ["8 overtaken by another publisher."]
     )
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from adlens import services, summary
 from adlens.landing_memory import landed_days, recalled
+from contracts.bundle import read_pointer
 from contracts.settings import load
 
 
@@ -19,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{'landing':<11} {settings.landing_path}{kind}: {span}")
     runs = sorted(file.parent.name for file in (settings.home_path / "runs").glob("*/8-publish.json"))
     print(f"{'runs':<11} {', '.join(runs[-5:]) or 'none yet: `adlens day`'}")
-    pointer = summary.served(settings)
+    pointer = read_pointer(settings)
     print(f"{'served':<11} {f'bundle {pointer.bundle[:16]} of run {pointer.day}' if pointer else 'nothing yet'}")
     here = services.running(settings)
     print(f"{'services':<11} {', '.join(here.address(name) for name in here.ports) if here else 'down: `adlens up`'}")

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from adlens.environment import child_environment
 from contracts import paths
-from contracts.bundle import Pointer
+from contracts.bundle import read_pointer
 from contracts.delta_dataset import dataset
 from contracts.report import StageReport, read_all
 from contracts.settings import Settings
@@ -100,11 +100,6 @@ def request_table(answer: Mapping[str, Any], pictures: Mapping[str, str | None])
     return table
 
 
-def served(settings: Settings) -> Pointer | None:
-    where = paths.pointer(settings)
-    return Pointer.model_validate_json(where.read_bytes()) if where.is_file() else None
-
-
 def _verdict(decision: Mapping[str, Any]) -> str:
     said = str(decision.get("verdict"))
     return said if said in ("yes", "wait") else "no"  # whatever else stands there is a no
@@ -127,13 +122,15 @@ def show(settings: Settings, day: str, console: Console) -> None:
         console.print()
         console.print(gate_table(decision["figures"], decision.get("best_possible_auc")))
         say(f"gate: {_verdict(decision)}: {'; '.join(decision.get('reasons', []))}")
-    pointer = served(settings)
+    pointer = read_pointer(settings)
     console.print()
     if pointer is None:
         say("served: nothing yet; the first challenger must pass the gate")
     else:
         say(f"served: bundle {pointer.bundle[:16]}, of run {pointer.day}, publication {pointer.publication}")
         say("undo:   adlens rollback        history: adlens history")
+        if pointer.frozen:
+            say(f"FROZEN: {pointer.frozen}; no challenger follows by itself until `adlens unfreeze`")
     asked = scored_request(settings, day)
     if asked is not None:
         answer, pictures = asked

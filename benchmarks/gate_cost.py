@@ -31,7 +31,7 @@ from release import gate, lookup_table
 from release.candidate import write_candidate
 from release.decisions import read_decision
 from release.publications import Entry
-from serving.bundle import digest_of
+from serving.checked import digest_of
 from training import reader
 from training.model import CTRModel, save
 from training.recipes import recipe

@@ -19,7 +19,11 @@ WEIGHTS (torch's Linear layout, [out, in]):
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from contracts.errors import DamagedArtifact
+from contracts.paths import pointer
+from contracts.settings import Settings
 
 FORMAT = 2
 INFO = "bundle.json"
@@ -35,6 +39,7 @@ class BundleInfo(BaseModel):
     recipe: str
     feature_set: str
     features: list[str]  # order of x_nv
+    definitions: dict[str, dict[str, object]] = {}  # feature -> its declaration (contracts.feature.to_json)
     row_maps: dict[str, dict[str, object]]  # contracts.rows.describe
     visual_dimension: int  # d_v; 0 for a model without pictures
     deep_layers: int
@@ -42,15 +47,43 @@ class BundleInfo(BaseModel):
     time_zone: str  # of the context features
     model: str  # address of the model's manifest
     table: str  # address of the lookup table's manifest
-    mlflow_version: str | None = None
+    manifest: dict[str, object] = {}  # the model's, whole: what it was made from
     files: dict[str, str] = {}  # file -> SHA-256
 
 
 class Pointer(BaseModel):
-    """What `serving/current.json` holds."""
+    """What `serving/current.json` holds: the publication that is served now, whole, so that the log's row can be
+    written from it whenever the publisher died before it did so."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     bundle: str  # digest = folder name under bundles/
     day: str
     publication: int  # row of the publication log
+    action: str = ""
+    model: str = ""
+    table: str = ""
+    decision: str = ""
+    reason: str = ""
+    version: str = ""
+    at: str = ""
+    by: str = ""
+    frozen: str = ""
+
+
+def read_pointer(settings: Settings) -> Pointer | None:
+    """What is served now; None before the first publication. Raises DamagedArtifact."""
+    try:
+        return pointer_of(pointer(settings).read_bytes(), settings)
+    except FileNotFoundError:
+        return None
+
+
+def pointer_of(content: bytes, settings: Settings) -> Pointer:
+    try:
+        return Pointer.model_validate_json(content)
+    except ValidationError as error:
+        raise DamagedArtifact(
+            f"{pointer(settings)} is no pointer ({error.error_count()} errors); `adlens reconcile` writes it again "
+            "from the publication log"
+        ) from None

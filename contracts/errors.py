@@ -6,7 +6,8 @@
     |- QualityStop                  4   the audit refused the day
     |- MissingArtifact              5   an earlier stage's output is not there
     |- SettingsError                6   a setting that cannot be
-    `- DamagedArtifact              7   a file that does not match its checksum or its schema
+    |- DamagedArtifact              7   a file that does not match its checksum or its schema
+    `- Overtaken                    8   somebody else changed what is served meanwhile: the same once more
 
 A gate that says no is no error: it exits 0.
 """
@@ -40,3 +41,7 @@ class SettingsError(AdLensError):
 
 class DamagedArtifact(AdLensError):
     exit_code = 7
+
+
+class Overtaken(AdLensError):
+    exit_code = 8

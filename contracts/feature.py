@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 Field = Literal["Ad", "User", "Time", "Text", "History"]
 FIELDS: tuple[Field, ...] = ("Ad", "User", "Time", "Text", "History")  # CSCNN's Table 7
@@ -84,6 +85,16 @@ class Feature:
     owner: str = "ads-ranking"
     source: tuple[str, ...] = ()
     transform: Transform = NOTHING
+
+
+def to_json(feature: Feature) -> dict[str, Any]:
+    """The declaration as a bundle keeps it."""
+    return asdict(feature)
+
+
+def from_json(told: Mapping[str, Any]) -> Feature:
+    lists = {name: tuple(told[name]) for name in ("of", "source")}
+    return Feature(**{**told, **lists, "transform": Transform(**told["transform"])})
 
 
 def code_type(feature: Feature) -> str:

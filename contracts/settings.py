@@ -60,7 +60,13 @@ class Settings(LandingSettings):
         "local", description="who writes the online store: `local`, one process in batches; `spark.engine`, executors"
     )
     mlflow_uri: str | None = Field(None, description="MLflow tracking URI; None: SQLite in <home>/mlflow")
+    slot: str = Field(
+        "adlens", pattern=r"^[A-Za-z0-9._-]+$", description="serving slot: the name of its registered model in MLflow"
+    )
     kfp_endpoint: str | None = Field(None, description="KFP API; None: kfp.local on this machine")
+    outcome: Path | None = Field(
+        None, description="file in which a release step that fails leaves its exit code; the pipeline sets it"
+    )
     schedule: str = Field("0 2 * * *", description="cron of the daily DAG in time_zone; `none`: runs when asked for")
     data_slots: int | None = Field(
         None, gt=0, description="days whose features and groups Airflow makes at once; None: 1 on a local Spark, else 4"
@@ -71,6 +77,9 @@ class Settings(LandingSettings):
         None, description="name of the environment variable that holds a webhook's URL; None: alerts go to the log"
     )
     rerun_days: int = Field(7, ge=0, description="maintenance keeps what a run of a day this long ago would need")
+    keep_bundles: int = Field(
+        10, gt=1, description="the newest so many served bundles stay, whatever their age, so that one can go back"
+    )
     vacuum_hours: int = Field(168, ge=0, description="files of older versions stay this long for their readers")
     log_retention_days: int = Field(30, ge=0, description="versions and `adlens changes` go back this long")
     optimize_file_mb: int = Field(128, gt=0, description="smaller files of a day are put together up to this size")

@@ -62,10 +62,12 @@ DOCS = {
     "refresh-table": "The newest catalogue through the CNN of the model in service; nothing new publishes nothing.",
     "release": "The KFP pipeline: train on the days before, lookup table, gate on the day, publish. "
     "A gate that says no is a success: the champion stays. For a day before the latest run nothing is published.",
+    "reconcile": "Log, pointer and MLflow's alias agree again; a version that somebody asks for meets the gate.",
 }
 KINDS: dict[str, pools.Kind] = {
     "impressions": "log", "quality": "log", "maintain": "log", "materialise": "release", "release": "release",
-    "served_quality": "release", "refresh-table": "release", "features": "data", "groups": "data", "rebuild": "data",
+    "reconcile": "release", "served_quality": "release", "refresh-table": "release",
+    "features": "data", "groups": "data", "rebuild": "data",
 }  # fmt: skip
 # Stage -> whose tables it makes readable, where that is not its own.
 PUBLISHED_BY = {"impressions": (), "quality": ("impressions", "quality"), "rebuild": ("groups",)}
@@ -121,7 +123,7 @@ def asset(table: str) -> Asset:
 
 def outlets(stage: str) -> list[Asset]:
     """The tables that others can read afresh once the stage has ended. Stage 1's are published by stage 2."""
-    if stage == "release":
+    if stage in ("release", "reconcile"):
         written = ("visual_table", "table_coverage", "gate_decisions", "evaluation_slices", "publication_log")
         return [asset(table) for table in written]
     if stage == "served_quality":

@@ -1,4 +1,4 @@
-"""Stages 6 to 8 (`lookup-table`, `gate`, `publish`), `refresh-table`, `served-quality`, `rollback` and `history`."""
+"""Stages 6 to 8 (`lookup-table`, `gate`, `publish`), and what people do: rollback, freeze, promote, history, models."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ import importlib
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
+from contracts import outcome
 from contracts.artifacts import write_atomically
 from contracts.errors import AdLensError
 from contracts.settings import Settings, load
+
+ADDRESSED = {
+    "lookup-table": ("--model", "a model's manifest", "every ad's picture through the model's CNN"),
+    "gate": ("--table", "a table's manifest", "challenger against champion on the held-out day"),
+    "publish": ("--decision", "a decision's manifest", "do what the decision says"),
+}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m release", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    stages = (
-        ("lookup-table", "--model", "a model's manifest", "every ad's picture through the model's CNN"),
-        ("gate", "--table", "a table's manifest", "challenger against champion on the held-out day"),
-        ("publish", "--decision", "a decision's manifest", "do what the decision says"),
-    )
-    for name, option, what, purpose in stages:
+    for name, (option, what, purpose) in ADDRESSED.items():
         stage = commands.add_parser(name, help=purpose)
         stage.add_argument(option, dest="address", required=True, type=Path, metavar="ADDR", help=f"address of {what}")
         if name == "gate":
@@ -31,9 +34,31 @@ def _parser() -> argparse.ArgumentParser:
     fresh = commands.add_parser("refresh-table", help="new ads get vectors from the model in service")
     fresh.add_argument("--day", metavar="YYYY-MM-DD", help="whose catalogue (default: the newest)")
     back = commands.add_parser("rollback", help="serve an earlier publication again")
-    back.add_argument("--to", type=int, metavar="N", help="its number (default: what served before the present model)")
+    which = back.add_mutually_exclusive_group()
+    which.add_argument("--to", metavar="VERSION", help="MLflow's version (default: what served before the present one)")
+    which.add_argument("--publication", type=int, metavar="N", help="exactly this publication of `adlens history`")
     back.add_argument("--reason", default="", help="a sentence for the log")
-    commands.add_parser("history", help="what served when, and why")
+    stop = commands.add_parser("freeze", help="no challenger is published by itself from now on; training goes on")
+    stop.add_argument("--reason", required=True, help="a sentence, which each day's summary repeats")
+    on = commands.add_parser("unfreeze", help="challengers are published by themselves again")
+    on.add_argument("--reason", default="", help="a sentence for the log")
+    ask = commands.add_parser("promote", help="put a version through the gate and into service")
+    ask.add_argument("version", metavar="VERSION", help="MLflow's version (adlens models list)")
+    ask.add_argument("--reason", required=True, help="a sentence for the log")
+    ask.add_argument("--force", action="store_true", help="also against the gate's no; recorded as such")
+    commands.add_parser("reconcile", help="finish what was interrupted; answer what was asked for in MLflow")
+    commands.add_parser("history", help="what served from when to when, by whom, and why")
+    again = commands.add_parser("repeat", help="train a model again from its manifest, and compare every bit")
+    again.add_argument("run", metavar="RUN", help="MLflow's version or run id, or the address of a model's manifest")
+    again.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the model that was made, here")
+    models = commands.add_parser("models", help="list, show or compare versions").add_subparsers(
+        dest="view", required=True
+    )
+    models.add_parser("list", help="all of this slot")
+    models.add_parser("show", help="one, with its manifest").add_argument("version")
+    two = models.add_parser("compare", help="what changed in data, config, features and figures")
+    two.add_argument("version")
+    two.add_argument("other")
     return parser
 
 
@@ -56,7 +81,7 @@ def _publish(arguments: argparse.Namespace, settings: Settings) -> str:
     from contracts.report import read_all
     from release import gate, publish
 
-    entry = publish.run(arguments.address, settings)
+    entry = publish.run(arguments.address, settings, publish.By("", _now()))
     day = gate.read_decision(arguments.address)["day"]
     for written in read_all(settings, day):
         if written.stage == publish.STAGE:
@@ -68,7 +93,7 @@ def _refresh_table(arguments: argparse.Namespace, settings: Settings) -> str:
     from contracts.days import parse_day
     from release.refresh import refresh
 
-    entry, new = refresh(settings, parse_day(arguments.day).isoformat() if arguments.day else None)
+    entry, new = refresh(settings, parse_day(arguments.day).isoformat() if arguments.day else None, _now())
     if entry is None:
         print("nothing is published yet: there is no table to refresh")
     else:
@@ -77,42 +102,101 @@ def _refresh_table(arguments: argparse.Namespace, settings: Settings) -> str:
 
 
 def _rollback(arguments: argparse.Namespace, settings: Settings) -> str:
+    started = time.monotonic()
     from release.rollback import rollback
 
-    started = time.monotonic()
-    entry = rollback(settings, arguments.to, arguments.reason)
+    entry = rollback(settings, arguments.to, arguments.reason, arguments.publication, _who(), _now())
     print(
         f"publication {entry.publication}: serves bundle {entry.bundle[:12]} again "
-        f"({time.monotonic() - started:.2f} s)",
+        f"({time.monotonic() - started:.2f} s); MLflow's alias follows",
         flush=True,
     )
-    from release.registry import crown
+    _reconcile_afterwards(settings)
+    return ""
 
-    version = crown(Path(entry.model), entry.bundle, settings)
-    print(f"MLflow's alias is on version {version}")
+
+def _freeze(arguments: argparse.Namespace, settings: Settings) -> str:
+    from release import rollback
+
+    act = rollback.freeze if arguments.command == "freeze" else rollback.unfreeze
+    entry = act(settings, arguments.reason, _who(), _now())
+    print(f"publication {entry.publication}: {entry.action}: {entry.reason}", flush=True)
+    _reconcile_afterwards(settings)
+    return ""
+
+
+def _promote(arguments: argparse.Namespace, settings: Settings) -> str:
+    from release import requests
+    from release.publish import By
+
+    said = requests.promote(arguments.version, arguments.reason, arguments.force, By(_who(), _now()), settings)
+    print("\n".join(said))
+    return ""
+
+
+def _reconcile(arguments: argparse.Namespace, settings: Settings) -> str:
+    from release import requests
+    from release.publish import By
+
+    said = requests.reconcile(settings, By("adlens reconcile", _now()))
+    print("\n".join(said) or "nothing to do: log, pointer and MLflow agree, and nobody asks for anything")
     return ""
 
 
 def _history(arguments: argparse.Namespace, settings: Settings) -> str:
-    from rich.console import Console
-    from rich.table import Table
+    from release import history
 
-    from release import publications
-    from release.repeating import model_repeatable
-    from serving.bundle import read_pointer
-
-    current = read_pointer(settings)
-    table = Table(title="publications")
-    for column in ("", "#", "day", "action", "model of", "bundle", "reason", "model can be repeated"):
-        table.add_column(column)
-    for entry in publications.read(settings):
-        served = "->" if current and current.publication == entry.publication else ""
-        model_day = Path(entry.model).parent.parent.name
-        again = model_repeatable(entry.model, settings)
-        cells = (served, str(entry.publication), entry.day, entry.action, model_day, entry.bundle[:12], entry.reason)
-        table.add_row(*cells, again or "yes")
-    Console().print(table)
+    history.show(settings)
     return ""
+
+
+def _models(arguments: argparse.Namespace, settings: Settings) -> str:
+    from release import models
+
+    if arguments.view == "list":
+        models.listed(settings)
+    elif arguments.view == "show":
+        models.shown(arguments.version, settings)
+    else:
+        models.compared(arguments.version, arguments.other, settings)
+    return ""
+
+
+def _repeat(arguments: argparse.Namespace, settings: Settings) -> str:
+    from release import repeat
+
+    print(repeat.repeat(repeat.manifest_of(arguments.run, settings), settings, arguments.keep))
+    return ""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _who() -> str:
+    """For the log: who typed this, and where."""
+    import getpass
+    import socket
+
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # a container's user without a name
+        return f"somebody@{socket.gethostname()}"
+
+
+def _reconcile_afterwards(settings: Settings) -> None:
+    """MLflow's import takes longer than a rollback may: a process of its own does it, and whoever comes next if not."""
+    import subprocess
+
+    from contracts import paths
+
+    log = paths.logs(settings) / "reconcile.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        subprocess.Popen(
+            [sys.executable, "-m", "release", "reconcile"],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
 
 
 COMMANDS = {
@@ -121,7 +205,13 @@ COMMANDS = {
     "publish": _publish,
     "refresh-table": _refresh_table,
     "rollback": _rollback,
+    "freeze": _freeze,
+    "unfreeze": _freeze,
+    "promote": _promote,
+    "reconcile": _reconcile,
     "history": _history,
+    "models": _models,
+    "repeat": _repeat,
 }
 
 
@@ -132,17 +222,19 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     # Before numpy is imported: BLAS threads that wait for each other on a busy machine cost ten times the work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    settings = None
     try:
         for first, module in APART.items():
             if tuple(words[: len(first)]) == first:
                 return int(importlib.import_module(module).main(words[len(first) :]))
         arguments = _parser().parse_args(words)
-        result = COMMANDS[arguments.command](arguments, load())
+        settings = load()
+        result = COMMANDS[arguments.command](arguments, settings)
         if result and arguments.address_file:
             write_atomically(arguments.address_file, result)
     except AdLensError as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return outcome.failed(settings, error)
     if result:
         print(result)
     return 0

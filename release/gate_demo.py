@@ -27,7 +27,7 @@ from release import bad_challengers as bad
 from release import delta, gate, lookup_table, rule
 from release.decisions import KIND, read_decision
 from release.publications import Entry
-from serving.bundle import digest_of
+from serving.checked import digest_of
 
 FOLDER = "gate-demo"
 CONTROL = "the same model again (control)"

@@ -28,7 +28,7 @@ from serving.bundle import Bundle, open_bundle
 from serving.scorer import Scorer
 from serving.table import ROWS_AT_ONCE, Codec, Codes, Floats, VisualTable, codes_of
 from training.columns import Impressions, concatenate
-from training.metrics.bootstrap import Paired, paired_bootstrap
+from training.metrics.bootstrap import PERCENTILES, Resampled, paired_figures
 from training.reader import chunks, days_with_groups
 
 SAMPLES = 200  # of the bootstrap
@@ -66,27 +66,27 @@ def fitted(
 
 @dataclass(frozen=True)
 class Cost:
-    """AUC with the model's own vectors (`auc_a`) and as stored (`auc_b`): on impressions of the table's ads, and of ads
+    """AUC with the model's own vectors (a) and as stored (b): on impressions of the table's ads, and of ads
     of the catalogue that are outside of it, which get their category's fallback. None where there were too few."""
 
     rows: int
-    inside: Paired | None
+    inside: Resampled | None
     rows_outside: int
-    outside: Paired | None
+    outside: Resampled | None
 
     @property
     def largest(self) -> float:
         """The AUC that storing may have cost: upper bound of the 95 % interval; infinite where it could not be told."""
-        return float("inf") if self.inside is None else 0.0 - self.inside.low
+        return float("inf") if self.inside is None else 0.0 - self.inside.bounds(PERCENTILES[0])[0]
 
     def figures(self) -> dict[str, float | int | None]:
         found: dict[str, float | int | None] = {"paired_rows": self.rows, "outside_rows": self.rows_outside}
         if self.inside:
-            found |= {"auc_exact": self.inside.auc_a, "auc_stored": self.inside.auc_b}
-            found |= {"auc_lost": 0.0 - self.inside.difference, "auc_lost_low": 0.0 - self.inside.high,
-                      "auc_lost_high": 0.0 - self.inside.low}  # fmt: skip
+            low, high = self.inside.bounds(*PERCENTILES)
+            found |= {"auc_exact": self.inside.a, "auc_stored": self.inside.b}
+            found |= {"auc_lost": 0.0 - self.inside.difference, "auc_lost_low": 0.0 - high, "auc_lost_high": 0.0 - low}
         if self.outside:
-            found |= {"auc_outside_exact": self.outside.auc_a, "auc_outside": self.outside.auc_b}
+            found |= {"auc_outside_exact": self.outside.a, "auc_outside": self.outside.b}
         return found
 
 
@@ -111,11 +111,11 @@ def cost(
     looked_up, known = table.of_codes(codes, rows.codes["category_id"])
     a, b = scored(exact, rows, vectors.of(keys)[0]), scored(stored, rows, looked_up)
 
-    def paired(of: NDArray[np.bool_]) -> Paired | None:
+    def paired(of: NDArray[np.bool_]) -> Resampled | None:
         label = rows.label[of]
         if not 0 < label.sum() < len(label) or not np.isfinite([a[of], b[of]]).all():
             return None  # such a model is the gate's to refuse
-        return paired_bootstrap(label, a[of], b[of], rows.user_id[of].astype(str), SAMPLES, settings.seed)
+        return paired_figures(label, a[of], b[of], rows.user_id[of].astype(str), SAMPLES, settings.seed)["auc"]
 
     return Cost(int(known.sum()), paired(known), int((~known).sum()), paired(~known))
 

@@ -16,6 +16,7 @@ from release import lookup_table, publications
 from release.candidate import draft_folder, settle_bundle, with_table
 from release.catalogue import ads_table
 from release.publications import Entry
+from release.switch import store
 from release.visual_delta import publish_delta
 from serving.bundle import open_bundle
 from training.reader import days_with_groups
@@ -23,33 +24,33 @@ from training.reader import days_with_groups
 ACTION = "refresh"
 
 
-def refresh(settings: Settings, day: str | None = None) -> tuple[Entry | None, bool]:
+def refresh(settings: Settings, day: str | None = None, at: str = "") -> tuple[Entry | None, bool]:
     """(the log's last row, whether it is new). `day`: whose catalogue; the newest by default, never an older one than
-    what is served. None before the first publication."""
-    with publications.alone(settings):
-        publications.settle(settings)
-        log = publications.read(settings)
-        if not log:
-            return None, False
-        last = log[-1]
-        newest = day or max(days_with_groups(ads_table(settings)))
-        if newest < last.day:
-            return last, False
-        address, _ = lookup_table.make(Path(last.model), newest, settings, like=Path(last.table))
-        if str(address) == last.table:
-            return last, False
-        table = lookup_table.served_table(address)
-        old = paths.bundles(settings) / last.bundle
-        open_bundle(old)
-        draft = draft_folder(settings)
+    what is served. None before the first publication. `at`: UTC, ISO 8601, for the log. Raises Overtaken where
+    something else was published meanwhile."""
+    publications.settle(settings)
+    seen = store(settings).look()
+    log = publications.read(settings, seen)
+    if not log:
+        return None, False
+    last = log[-1]
+    newest = day or max(days_with_groups(ads_table(settings)))
+    if newest < last.day:
+        return last, False
+    address, _ = lookup_table.make(Path(last.model), newest, settings, like=Path(last.table))
+    if str(address) == last.table:
+        return last, False
+    table = lookup_table.served_table(address)
+    old = paths.bundles(settings) / last.bundle
+    open_bundle(old)
+    with draft_folder(settings) as draft:
         with_table(draft, old, newest, str(address), table)
         open_bundle(draft, named=False, whole=True)
         bundle = settle_bundle(draft).name
-        publish_delta(address, table, settings)
-        entry = Entry(
-            day=newest, publication=last.publication + 1, action=ACTION, bundle=bundle, model=last.model,
-            table=str(address), decision="", reason=f"catalogue of {newest}: {len(table.codes):,} ads in the table",
-        )  # fmt: skip
-        publications.append(settings, entry)
-        publications.settle(settings)
+    publish_delta(address, table, settings)
+    entry = publications.following(
+        last, at, day=newest, action=ACTION, bundle=bundle, table=str(address), decision="", by="refresh of the table",
+        reason=f"catalogue of {newest}: {len(table.codes):,} ads in the table",
+    )  # fmt: skip
+    publications.switch(settings, seen, entry)
     return entry, True

@@ -17,7 +17,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,7 +131,7 @@ def _back(served: Entry, log: list[Entry], day: str, reasons: list[str], setting
         return "no rollback: another model is in service since"
     if log[0].model == served.model:
         return "no rollback: there is no earlier model"
-    entry = rollback(settings, reason=f"by itself: on {day} {'; '.join(reasons)}")
+    entry = rollback(settings, reason=f"by itself: on {day} {'; '.join(reasons)}", who=NAME)
     return f"rolled back: publication {entry.publication} serves bundle {entry.bundle[:12]}"
 
 
@@ -157,7 +156,7 @@ def main(argv: Sequence[str]) -> int:
 
     from contracts.days import parse_day
     from contracts.settings import load
-    from release.registry import crown
+    from release.publish import follow
 
     parser = argparse.ArgumentParser(prog="adlens served-quality", description=__doc__)
     parser.add_argument("--day", required=True, type=parse_day, help="the run; measured is lateness_days before it")
@@ -169,8 +168,7 @@ def main(argv: Sequence[str]) -> int:
     said = ", ".join(f"{name} {found.figures[name]:.4f}" for name in BOUNDS if found.figures[name] is not None)
     print(f"served on {found.day}: {said}")
     if found.action.startswith("rolled back"):
-        last = publications.read(settings)[-1]
-        print(f"MLflow's alias is on version {crown(Path(last.model), last.bundle, settings)}")
+        print("\n".join(follow(settings)))
     if found.reasons:
         print(" ".join([f"alarm: {found.day}: {'; '.join(found.reasons)}", found.action]).strip())
     return 0

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from contracts import outcome
 from contracts.artifacts import write_atomically
 from contracts.days import parse_day
 from contracts.errors import AdLensError
@@ -34,16 +35,18 @@ def main(argv: list[str] | None = None) -> int:
     train.add_argument("--address-file", type=Path, metavar="F", help="also write the manifest's address here")
     train.add_argument("--profile", type=Path, metavar="F", help="write some steps' trace here, for Perfetto")
     arguments = parser.parse_args(argv)
+    settings = None
     try:
+        settings = load()
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads must not spin
         from training.train import train_day  # imports torch: not for --help
 
-        address = train_day(parse_day(arguments.day), load(), profile=arguments.profile)
+        address = train_day(parse_day(arguments.day), settings, profile=arguments.profile)
         if arguments.address_file:
             write_atomically(arguments.address_file, str(address))
     except AdLensError as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return outcome.failed(settings, error)
     print(address)
     return 0
 

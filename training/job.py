@@ -66,10 +66,12 @@ class Job:
         return artifacts.digest(self.inputs)
 
 
-def job_of(day: date, settings: Settings, chosen: Recipe, find: ParentFinder) -> Job:
-    """Raises MissingArtifact or InputError where the table or too many days are missing, or no day is new."""
+def job_of(day: date, settings: Settings, chosen: Recipe, find: ParentFinder, version: int | None = None) -> Job:
+    """`version`: of the group table (None: the newest).
+
+    Raises MissingArtifact or InputError where the table or too many days are missing, or no day is new."""
     name = TABLES[chosen.grouping]
-    table = reader.open_table(paths.table(settings, name))
+    table = reader.open_table(paths.table(settings, name), version)
     least = settings.min_training_days + chosen.held_out_days
     days = reader.training_interval(table, day, settings.window_days, least)
     useful = chosen.warm == "all" or (chosen.warm == "cnn" and chosen.d_v)

@@ -10,6 +10,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from contracts import paths
 from contracts.artifacts import read
+from contracts.bundle import read_pointer
 from contracts.delta_dataset import dataset
 from contracts.errors import DamagedArtifact
 from contracts.settings import Settings
@@ -27,6 +28,9 @@ def parent_of(day: date, settings: Settings) -> Path | None:
     except TableNotFoundError:
         return None
     rows = dataset(log).to_table(columns=["day", "publication", "model"]).to_pylist()
+    served = read_pointer(settings)
+    if served is not None and served.model:  # its row is not in the log yet where a publisher was killed
+        rows.append(served.model_dump())
     before = [row for row in rows if row["day"] < day.isoformat() and row["model"]]
     if not before:
         return None

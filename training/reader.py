@@ -22,10 +22,10 @@ GROUPS_AT_ONCE = 1_024
 DAILY = feature_set("daily")
 
 
-def open_table(address: str) -> DeltaTable:
-    """Raises MissingArtifact where no Delta table is."""
+def open_table(address: str, version: int | None = None) -> DeltaTable:
+    """The newest version, or one that is kept. Raises MissingArtifact where no Delta table is."""
     try:
-        return DeltaTable(address)
+        return DeltaTable(address, version=version)
     except TableNotFoundError:
         raise MissingArtifact(f"no Delta table at {address}; run the stage `groups` first") from None
 

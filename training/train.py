@@ -36,17 +36,18 @@ STAGE, KIND = "5-train", "model"
 
 def train_day(
     day: date, settings: Settings, chosen: Recipe | None = None, find: ParentFinder = parent_of,
-    profile: Path | None = None,
+    profile: Path | None = None, version: int | None = None,
 ) -> Path:  # fmt: skip
     """Trains run `day` on [day - window, day), never reading `day`. Returns the manifest's address.
 
     A finished manifest of equal inputs is returned as it is; a training that was stopped goes on. `profile`: a file
-    that a few steps' trace is written to. Raises MissingArtifact (no groups, a parent that is gone), DamagedArtifact
-    (a parent that is not what its manifest says), InputError (too few days, no click among them), PrerequisiteError (a
-    GPU was asked for and is absent), Interrupted (SIGTERM).
+    that a few steps' trace is written to. `version`: of the group table, to repeat a run (None: the newest). Raises
+    MissingArtifact (no groups, a parent that is gone), DamagedArtifact (a parent that is not what its manifest says),
+    InputError (too few days, no click among them), PrerequisiteError (a GPU was asked for and is absent), Interrupted
+    (SIGTERM).
     """
     started = time.monotonic()
-    job = job_of(day, settings, chosen or recipe(settings.recipe), find)
+    job = job_of(day, settings, chosen or recipe(settings.recipe), find, version)
     where = artifacts.folder(paths.artifacts(settings), KIND, day.isoformat(), job.inputs)
     done = artifacts.finished(where)
     if done:

@@ -92,7 +92,7 @@ def cluster(tmp_path_factory):
 
 def test_all_import_serialize_and_say_what_they_are(laptop):
     assert laptop["errors"] == {}
-    names = ("backfill", "daily", "maintenance", "rebuild", "table")
+    names = ("backfill", "daily", "maintenance", "promotion", "rebuild", "table")
     assert sorted(laptop["dags"]) == [f"adlens_{name}" for name in names]
     assert laptop["dags"]["adlens_table"]["tasks"]["refresh-table"][:2] == ["BashOperator", "adlens_data"]
     assert all(dag["serialized"] == name and dag["doc"] for name, dag in laptop["dags"].items())
@@ -136,7 +136,7 @@ def test_one_day_at_a_time_in_any_order(laptop, cluster):
 
 
 def test_runs_are_asked_for_on_a_laptop_and_go_by_the_clock_elsewhere(laptop, cluster):
-    names = ("adlens_daily", "adlens_maintenance", "adlens_rebuild")
+    names = ("adlens_daily", "adlens_maintenance", "adlens_promotion", "adlens_rebuild")
     assert {laptop["dags"][name]["timetable"] for name in names} == {"OnRequest"}
     assert {cluster["dags"][name]["timetable"] for name in names} == {"CronDataIntervalTimetable"}
     for read in (laptop, cluster):

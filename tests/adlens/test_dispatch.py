@@ -9,7 +9,8 @@ from adlens.__main__ import COMMANDS, main, usage
 
 ASKED_FOR = (
     "landing impressions quality features materialise groups train lookup-table gate publish rollback history "
-    "predict day up down info airflow quarantine rebuild changes maintain erase served-quality refresh-table"
+    "promote freeze unfreeze reconcile models repeat served-quality refresh-table predict day up down "
+    "info airflow quarantine rebuild changes maintain erase"
 ).split()
 
 

@@ -7,6 +7,7 @@ import yaml
 
 from components import pipeline
 from components.__main__ import COMPILED, compile_to, main, step_settings
+from contracts.errors import MissingArtifact
 from contracts.settings import load
 
 HEAVY = ("train", "lookup-table")
@@ -57,15 +58,17 @@ def test_train_and_lookup_table_ask_for_gpu_nodes(documents):
 def test_steps_get_the_settings_that_were_set_and_absolute_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = load({"ADLENS_HOME": "home", "ADLENS_RECIPE": "tiny", "ADLENS_LANDING": "mine"})
-    assert step_settings(settings) == {
+    assert step_settings(settings, "2026-01-02") == {
         "ADLENS_HOME": str(tmp_path / "home"), "ADLENS_RECIPE": "tiny", "ADLENS_LANDING": str(tmp_path / "mine"),
+        "ADLENS_OUTCOME": str(tmp_path / "home" / "kfp" / "outcome-2026-01-02"),
     }  # fmt: skip
 
 
 def test_a_stage_that_stops_stops_the_pipeline(tmp_path, monkeypatch, capfd):
     """The real local runner and the real training command, in a home without tables."""
     monkeypatch.setenv("ADLENS_HOME", str(tmp_path))
-    assert main(["run", "--day", "2026-02-02"]) == 1
+    assert main(["run", "--day", "2026-02-02"]) == MissingArtifact.exit_code  # the step's own, past KFP
+    assert not list((tmp_path / "kfp").glob("outcome*")), "it is taken once"
     said = capfd.readouterr()
     assert "stopped: the release pipeline of 2026-02-02" in said.err
     assert re.search(r"^.*error: .*ad_groups", said.out + said.err, re.M)

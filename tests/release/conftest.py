@@ -21,6 +21,7 @@ from contracts.features import FEATURES, feature_set, value_type
 from contracts.hashing import code
 from contracts.rows import RowMap
 from contracts.settings import Settings
+from release import gate, lookup_table, publications, publish, registry
 from training.model import CTRModel, save
 from training.recipes import recipe
 
@@ -184,6 +185,19 @@ class World:
             if kind == "nan":
                 net.dcn.out.bias.fill_(float("nan"))
 
+    def decide(self, day: str, kind: str, seed: int = 0) -> Path:
+        """Address of the gate's decision on a model of that kind."""
+        model = self.model(day, kind, ("2026-01-09", day), seed=seed)
+        return gate.run(lookup_table.run(model, self.settings), self.settings)
+
+    def release(self, day: str, kind: str, seed: int = 0) -> publications.Entry | None:
+        by = publish.By(at=f"{day}T02:00:00")
+        return publish.run(self.decide(day, kind, seed), self.settings, by)
+
+    def champion(self) -> str | None:
+        """MLflow's version under the alias."""
+        return registry.champion(self.settings).version
+
     def decision(self, address: Path) -> dict[str, Any]:
         read: dict[str, Any] = json.loads((address.parent / "decision.json").read_bytes())
         return read
@@ -192,14 +206,28 @@ class World:
 @pytest.fixture(scope="session")
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One database for the session: making it takes seconds."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+    folder = tmp_path_factory.mktemp("mlflow")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    client = registry.client_of(Settings(home=folder, mlflow_uri=uri))
+    client.create_experiment(registry.EXPERIMENT, artifact_location=(folder / "artifacts").as_uri())
+    return uri
+
+
+@pytest.fixture
+def days(world: World) -> World:
+    """Three days that can be released: 2026-01-19, -20 and -21."""
+    world.catalogue("2026-01-18", 10)
+    world.catalogue("2026-01-21", 14)
+    world.groups("2026-01-19", seed=7)
+    world.groups("2026-01-21", seed=8)
+    return world
 
 
 @pytest.fixture
 def world(tmp_path: Path, mlflow_uri: str) -> World:
     """Catalogues of two days, ten training days' worth of groups in one, and the held-out day 2026-01-20."""
     settings = Settings(
-        home=tmp_path / "home", mlflow_uri=mlflow_uri, bootstrap_samples=200,
+        home=tmp_path / "home", mlflow_uri=mlflow_uri, slot=tmp_path.name, bootstrap_samples=200,
         gate_suspicious_gain=0.2,  # `sharp` is far above `dull`
     )  # fmt: skip
     made = World(settings)

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from contracts import artifacts, paths
 from contracts.artifacts import Manifest
+from contracts.errors import MissingArtifact
 from contracts.settings import Settings
 from release import publications
+from release.candidate import DRAFT, draft_folder
 from release.publications import Entry
 from release.repeating import model_repeatable, repeatable
+from release.rollback import rollback
+from release.switch import store
 from release.tidy import tidy
 from training.picture_cache import PictureCache
 
@@ -99,3 +104,24 @@ def test_a_run_can_be_repeated_while_its_files_are_there(tmp_path: Path) -> None
         repeatable(manifest.model_copy(update={"versions": {"nowhere": 0}}), settings)
     )
     assert "no manifest at" in str(model_repeatable(str(tmp_path / "none.json"), settings))
+
+
+def test_served_bundles_stay_by_number_and_age_and_the_champion_and_its_predecessor_always(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, keep_bundles=2)
+    models = [artifact(settings, "model", OLD, name) for name in "xyz"]
+    for number, model in enumerate((0, 1, 1, 2, 2, 2), start=1):
+        bundle(settings, f"b{number}", OLD)
+        seen = store(settings).look()
+        table = artifact(settings, "table", OLD, f"t{number}")
+        publications.switch(settings, seen, Entry(OLD, number, "keep", f"b{number}", models[model], table, "", "r"))
+    killed = bundle(settings, f"{DRAFT}killed", OLD)
+    with draft_folder(settings) as being_made:
+        gone = {one.name for one in tidy(settings, KEPT_FROM).paths if one.parent == paths.bundles(settings)}
+        assert being_made.is_dir() and not killed.exists()
+    assert gone == {"b1", "b2", "b4", killed.name}  # 5 and 6 by number; 3 is what a rollback serves
+    assert {one.name for one in paths.bundles(settings).iterdir()} == {"b3", "b5", "b6"}
+    kept = {Path(entry.table).parent.is_dir(): entry for entry in publications.read(settings)}
+    assert set(kept) == {True, False} and all(Path(one).is_file() for one in models)
+    with pytest.raises(MissingArtifact, match="cannot be served again"):
+        rollback(settings, publication=1)
+    assert tidy(settings, OLD).paths == [], "nothing of a kept day goes"

@@ -11,33 +11,23 @@ from deltalake import DeltaTable
 from contracts import artifacts, paths, report
 from contracts.bundle import WEIGHTS
 from contracts.errors import DamagedArtifact, InputError
-from release import candidate, gate, lookup_table, publications, publish, registry
+from release import candidate, lookup_table, publications, publish, registry
 from release.rollback import rollback
 from serving.bundle import open_bundle, open_current, read_pointer
 
 ONE, TWO, THREE = "2026-01-19", "2026-01-20", "2026-01-21"
 
 
-@pytest.fixture
-def days(world):
-    world.catalogue("2026-01-18", 10)
-    world.catalogue(THREE, 14)
-    world.groups(ONE, seed=7)
-    world.groups(THREE, seed=8)
-    return world
+def release(world, day: str, kind: str, seed: int = 0):
+    return world.release(day, kind, seed)
 
 
 def decide(world, day: str, kind: str, seed: int = 0) -> Path:
-    model = world.model(day, kind, ("2026-01-09", day), seed=seed)
-    return gate.run(lookup_table.run(model, world.settings), world.settings)
-
-
-def release(world, day: str, kind: str, seed: int = 0):
-    return publish.run(decide(world, day, kind, seed), world.settings)
+    return world.decide(day, kind, seed)
 
 
 def alias_manifest(world) -> str:
-    return registry.client_of(world.settings).get_model_version_by_alias("adlens", "champion").tags["manifest"]
+    return registry.version(world.settings, world.champion()).tags["manifest"]
 
 
 def test_yes_no_rollback_and_what_served_when(days):
@@ -62,11 +52,11 @@ def test_yes_no_rollback_and_what_served_when(days):
     assert open_current(settings)[1].bundle == one.bundle
     with pytest.raises(InputError, match="first model"):
         rollback(settings)
-    assert rollback(settings, to=2).bundle == two.bundle
+    assert rollback(settings, publication=2).bundle == two.bundle
     assert [e.publication for e in publications.read(settings)] == [1, 2, 3, 4, 5]
     assert publications.champion_of(publications.read(settings), THREE).bundle == two.bundle
     with pytest.raises(InputError, match="no publication 9"):
-        rollback(settings, to=9)
+        rollback(settings, publication=9)
 
 
 def test_again_publishes_nothing_new(days):
@@ -108,36 +98,6 @@ class Killed(BaseException):
     """Not an Exception: nothing may catch it."""
 
 
-@pytest.mark.parametrize("step", ["settle_bundle", "append", "settle", "crown"])
-def test_killed_between_steps_and_run_again(days, monkeypatch, step):
-    settings, decision = days.settings, decide(days, ONE, "sharp")
-
-    def die(*_, **__):
-        raise Killed
-
-    home = {"settle_bundle": publish, "append": publications, "settle": publications, "crown": registry}[step]
-    with monkeypatch.context() as patch:
-        patch.setattr(home, step, die)
-        with pytest.raises(Killed):
-            publish.run(decision, settings)
-    entry = publish.run(decision, settings)
-    assert [e.publication for e in publications.read(settings)] == [1]
-    assert open_current(settings)[1].bundle == entry.bundle
-    assert alias_manifest(days) == entry.model
-
-
-def test_killed_after_the_rename_of_the_bundle(days, monkeypatch):
-    """The log's row is missing, the bundle is there: run again, it is found and used."""
-    settings, decision = days.settings, decide(days, ONE, "sharp")
-    with monkeypatch.context() as patch:
-        patch.setattr(publications, "append", lambda *_: (_ for _ in ()).throw(Killed()))
-        with pytest.raises(Killed):
-            publish.run(decision, settings)
-    assert read_pointer(settings) is None
-    assert len([p for p in paths.bundles(settings).iterdir() if not p.name.startswith(".")]) == 1
-    assert publish.run(decision, settings).publication == 1
-
-
 def test_the_pointer_is_the_old_one_or_the_new_one(days, monkeypatch):
     release(days, ONE, "dull")
     old = read_pointer(days.settings)
@@ -175,7 +135,7 @@ def test_tampered_bundles_are_refused(days):
         open_current(settings)
     rollback(settings)
     with pytest.raises(DamagedArtifact):  # one cannot go back to what is broken
-        rollback(settings, to=2)
+        rollback(settings, publication=2)
     assert open_current(settings)[1].publication == 3
 
 

@@ -1,0 +1,28 @@
+"""`adlens_promotion`: answers whoever moves the alias `champion` in MLflow, and ends what was interrupted.
+
+An ML engineer promotes a version by moving the alias, in MLflow's pages or by its API. This DAG looks every five
+minutes: the version goes through the gate and is published, or the alias goes back and the refusal is written on the
+version. Where nobody asks, it costs one look at MLflow. It shares a pool with the releases, so none runs beside it.
+What it may find and does: `docs/release.md`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
+
+from dags import stages
+
+with DAG(
+    "adlens_promotion",
+    description="Promotions asked for in MLflow go through the gate",
+    schedule=stages.timetable("*/5 * * * *"),
+    params={"dry_run": stages.dry_run_param()},
+    doc_md=__doc__,
+    **stages.DAG_COMMON,
+) as dag:
+    reconcile = BashOperator(
+        bash_command=f"{sys.executable} -m release reconcile", append_env=True, **stages.common("reconcile")
+    )
