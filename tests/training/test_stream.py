@@ -253,7 +253,7 @@ def test_memory_does_not_grow_with_the_table(make: Made) -> None:
         tracemalloc.stop()
         held.append(most)
         assert seen == days * 200
-    assert held[1] < held[0] * 1.5
+    assert held[1] - held[0] < 36 * 200 * 16  # an impression is hundreds of bytes; what grows is the list of row groups
 
 
 def test_hiding_an_ad_hides_its_id_only_and_at_the_given_share(settings: Settings) -> None:

@@ -56,7 +56,7 @@ def test_a_day_trains_learns_and_is_returned_when_run_again(make: Made) -> None:
     scored = score_day(loaded, "2026-01-08", settings)
     assert len(scored.score) == 1_500 and ((scored.score > 0) & (scored.score < 1)).all()
     weights = safetensors.numpy.load_file(address.parent / model.WEIGHTS_FILE)
-    assert {name.split(".")[0] for name in weights} == {"dcn", "cnn"}
+    assert {name.split(".")[0] for name in weights} == {"dcn", "cnn", "alone"}
     assert weights["dcn.embedding.gender.weight"].shape == (loaded.maps["gender"].rows, 4)
     assert not weights["dcn.embedding.title_words.weight"][0].any()  # padding stays zero
     config = json.loads((address.parent / model.CONFIG).read_bytes())
