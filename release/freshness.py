@@ -53,7 +53,7 @@ def _side(
         values = _values(side, names[chosen].tolist(), features, snapshot.isoformat(), settings)
         if values is None:
             return [f"{side}_features holds no snapshot of {snapshot}, which the impressions of {day} see"]
-        differs &= np.stack([_different(logged[f.name], code_column(f, values[f.name])) for f in features])
+        differs &= np.stack([different(logged[f.name], code_column(f, values[f.name])) for f in features])
     counts = {feature.name: int(differs[at].sum()) for at, feature in enumerate(features)}
     stale = {name: n for name, n in counts.items() if not n <= TOLERATED * len(chosen)}
     if not stale:
@@ -79,7 +79,7 @@ def _values(
     return {name: [values[place[i]] if i in place else None for i in ids] for name, values in columns.items()}
 
 
-def _different(logged: CodeColumn, wanted: CodeColumn) -> NDArray[np.bool_]:
+def different(logged: CodeColumn, wanted: CodeColumn) -> NDArray[np.bool_]:
     """Which entities' codes are not the same."""
     there = logged.present & wanted.present
     equal = (logged.present == wanted.present) & (~there | (logged.codes == wanted.codes))
