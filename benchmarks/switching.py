@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from contracts import paths
-from contracts.bundle import ROWS, WEIGHTS
+from contracts.bundle import FORMAT, ROWS, WEIGHTS
 from contracts.settings import Settings
 from release import publications
 from release.candidate import _finished, draft_folder, settle_bundle
@@ -68,7 +68,7 @@ def make_bundle(settings: Settings, number: int) -> Path:
         save_file(weights, draft / WEIGHTS)
         save_file(to_arrays(maps), draft / ROWS)
         info = BundleInfo(
-            format=1, day="2026-01-01", recipe=str(number), feature_set="daily", features=[feature.name],
+            format=FORMAT, day="2026-01-01", recipe=str(number), feature_set="daily", features=[feature.name],
             definitions={feature.name: to_json(feature)}, row_maps=describe(maps), visual_dimension=8, deep_layers=0,
             cross_layers=0, time_zone="UTC", model=f"/model/{number}", table=f"/table/{number}",
         )  # fmt: skip

@@ -54,7 +54,7 @@ def test_promote_says_who_and_why_and_force_is_recorded(days):
     assert "AGAINST THE GATE" in requests.promote("2", "a drill", True, ANN, settings)[0]
     last = publications.read(settings)[-1]
     assert (last.action, last.by, last.at, last.version) == ("force", "ann@desk", ANN.at, "2")
-    assert "a drill (asked for by ann@desk)" in last.reason and "not above the margin" in last.reason
+    assert "a drill (asked for by ann@desk)" in last.reason and "; the gate: " in last.reason
     assert not any(name.startswith("request.") for name in registry.version(settings, "2").tags)
     rollback(settings, to="1")
     assert publications.read(settings)[-1].version == "1"
