@@ -44,9 +44,10 @@ def draw(day: HeldOut, scored: list[Scores], slices: list[SliceFigures], folder:
 
 def _roc(axes: Axes, day: HeldOut, scores: Scores) -> None:
     order = np.argsort(-np.asarray(scores.values))
-    clicked = day.labels[order] == 1
-    hits, alarms = np.cumsum(clicked) / clicked.sum(), np.cumsum(~clicked) / (~clicked).sum()
-    at = np.unique(np.linspace(0, len(order) - 1, POINTS).astype(int))
+    clicked, falling = day.labels[order] == 1, np.asarray(scores.values)[order]
+    hits, alarms = (np.append(0, np.cumsum(kind)) / kind.sum() for kind in (clicked, ~clicked))
+    thresholds = np.flatnonzero(np.diff(falling, prepend=np.nan, append=np.nan))  # equal scores are one step
+    at = thresholds[np.unique(np.linspace(0, len(thresholds) - 1, POINTS).astype(int))]
     axes.plot(alarms[at], hits[at], label=f"{scores.name} {metrics.auc(day.labels, scores.values):.4f}")
     axes.set_xlabel("share of impressions without a click above the threshold")
     axes.set_ylabel("share of clicks above it")
