@@ -25,7 +25,7 @@ table{border-collapse:collapse;margin:.5em 0;width:100%}th,td{border:1px solid #
 nav,.navbar{background:#f4f4f4;padding:.5em}img{max-height:2em}a{color:#0645ad}pre{white-space:pre-wrap}
 .badge{background:#eee;border-radius:3px;padding:0 .4em}.text-success{color:#177a2e}.text-danger{color:#b00020}
 .fa-check-circle::before{content:"\2713"}.fa-times::before{content:"\2717"}.fa-exclamation-triangle::before{content:"!"}
-#ge-cta-footer{display:none!important}
+footer,#ge-cta-footer{display:none!important}
 </style>"""
 _REMOTE = re.compile(  # what a browser would fetch by itself; links that a person may follow stay
     r"<(?:link[^>]+href|img[^>]+src)=[\"'](?:https?:)?//[^>]*>"
