@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
 
 from contracts import paths
 from contracts.settings import Settings
@@ -29,25 +31,25 @@ def served(log: list[Entry]) -> list[Served]:
 
 
 def show(settings: Settings) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    """A line a publication, and below it why; on any width of a terminal."""
     from release.repeating import model_repeatable
 
     log = publications.read(settings)
-    table = Table(title=f"publications of {settings.slot}")
-    for column in ("#", "from", "until", "run", "action", "version", "bundle", "by", "why", "model can be repeated"):
-        table.add_column(column, overflow="fold")
-    again = {address: model_repeatable(address, settings) or "yes" for address in {entry.model for entry in log}}
+    if not log:
+        print(f"nothing of {settings.slot} was ever published; `make day` or `adlens day` publishes the first model")
+    lost = {address: model_repeatable(address, settings) for address in {entry.model for entry in log}}
+    width = max(60, get_terminal_size().columns)
     for one in served(log):
         entry = one.entry
-        kept = "" if (paths.bundles(settings) / entry.bundle).is_dir() else " (removed)"
-        table.add_row(
-            str(entry.publication), _short(entry.at) or "?", _short(one.until) or "now", entry.day, entry.action,
-            entry.version or Path(entry.model).parent.parent.name, entry.bundle[:12] + kept, entry.by or "?",
-            entry.reason, again[entry.model],
-        )  # fmt: skip
-    Console().print(table)
+        removed = "" if (paths.bundles(settings) / entry.bundle).is_dir() else " (removed)"
+        version = entry.version or Path(entry.model).parent.parent.name
+        print(
+            f"{entry.publication:>4}  {_short(entry.at) or '?'} to {_short(one.until) or 'now'}  {entry.action}  "
+            f"run {entry.day}  version {version}  bundle {entry.bundle[:12]}{removed}  by {entry.by or '?'}"
+        )
+        told = [entry.reason] + [f"the model cannot be repeated: {why}" for why in [lost[entry.model]] if why]
+        for text in filter(None, told):
+            print(fill(text, width, initial_indent=" " * 6, subsequent_indent=" " * 6))
     if log and log[-1].frozen:
         print(f"FROZEN: {log[-1].frozen}; `adlens unfreeze` ends it")
 

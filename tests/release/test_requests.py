@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contracts.errors import InputError
-from release import models, publications, registry, requests
+from release import history, models, publications, registry, requests
 from release.history import served
 from release.publish import By
 from release.rollback import freeze, rollback, unfreeze
@@ -134,7 +134,7 @@ def test_a_model_that_was_taken_back_returns_only_when_asked_for(days):
     assert kept.action == "keep" and kept.model != sharp.model
 
 
-def test_history_says_from_when_to_when(days):
+def test_history_says_from_when_to_when(days, capsys):
     settings = days.settings
     days.release(ONE, "dull")
     days.release(TWO, "sharp")
@@ -147,6 +147,10 @@ def test_history_says_from_when_to_when(days):
         ("freeze", "2026-01-20T12:00:00", "2026-01-21T09:00:00"),
         ("rollback", "2026-01-21T09:00:00", ""),
     ]
+    history.show(settings)
+    lines = capsys.readouterr().out.splitlines()
+    assert any("2026-01-21 09:00:00 to now  rollback" in line and "by ann@desk" in line for line in lines)
+    assert "      clicks fell" in lines and lines[-1].startswith("FROZEN: a reason")
 
 
 def test_models_list_show_and_compare(days, capsys):
