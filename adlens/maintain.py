@@ -1,5 +1,5 @@
 """`adlens maintain [--start D] [--dry-run]`: maintenance of the tables (spark_jobs.maintain), then of the release's own
-files (release.tidy). Without --start it counts back from the newest published day."""
+files (release.publishing.tidy). Without --start it counts back from the newest published day."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--start", metavar="YYYY-MM-DD", help="day to count back from (default: the newest published)")
     parser.add_argument("--dry-run", action="store_true", help="only say what would go, rows and bytes")
     asked = parser.parse_args(argv)
-    from release.tidy import tidy
+    from release.publishing.tidy import tidy
     from spark_jobs.__main__ import main as stage
     from spark_jobs.maintain import first_kept
 

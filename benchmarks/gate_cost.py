@@ -27,10 +27,11 @@ from contracts import artifacts, paths
 from contracts.features import Feature, feature_set
 from contracts.hashing import code
 from contracts.settings import Settings
-from release import gate, lookup_table
-from release.candidate import write_candidate
-from release.decisions import read_decision
-from release.publications import Entry
+from release.judging import gate
+from release.judging.decisions import read_decision
+from release.lookup import lookup_table
+from release.publishing.candidate import write_candidate
+from release.publishing.publications import Entry
 from serving.checked import digest_of
 from training import reader
 from training.model import CTRModel, save

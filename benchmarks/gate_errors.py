@@ -5,9 +5,9 @@
     python -m benchmarks.gate_errors --rows 500000 --days 25 --samples 200 --margin -0.002 \\
         --kinds equal "AUC 0.005 lower"
 
-Each simulated day goes through `release.rule.judge` with the default settings (rules 3 to 10; the service's figures are
-given). The worse challengers: noise of its own that costs a stated AUC in expectation (measured on 500,000 rows
-against the true probabilities), one of twelve categories ranked at random, and logits 1.4 times too far apart.
+Each simulated day goes through `release.judging.rule.judge` with the default settings (rules 3 to 10; the service's
+figures are given). The worse challengers: noise of its own that costs a stated AUC in expectation (measured on 500,000
+rows against the true probabilities), one of twelve categories ranked at random, and logits 1.4 times too far apart.
 Intervals are Clopper and Pearson's.
 """
 
@@ -24,8 +24,8 @@ from scipy.stats import beta
 
 from benchmarks.made_scores import CTR_LOGIT, OWN, Floats, Made, made_day, scored, sigmoid
 from contracts.settings import Settings
-from release.evidence import Opponent, Scores, Service
-from release.rule import Limits, judge
+from release.judging.evidence import Opponent, Scores, Service
+from release.judging.rule import Limits, judge
 from training import metrics
 
 SERVICE = Service(coverage=0.98, bundle_bytes=1e6, latency_ms=3.0)

@@ -27,7 +27,7 @@ from contracts import paths
 from contracts.features import feature_set
 from contracts.rows import RowMap
 from contracts.settings import Settings
-from release.vectors import Pair, Vectors, key_of
+from release.lookup.vectors import Pair, Vectors, key_of
 from serving.table import Codec, open_table, table_writer
 from training.model import CTRModel, category_rows, load_model, save
 from training.pictures import Pictures

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from release.evidence import HeldOut, Scores
+from release.judging.evidence import HeldOut, Scores
 
 Floats = NDArray[np.float64]
 CATEGORIES, POSITIONS, PER_USER, PER_AD = 12, 8, 6, 15  # impressions a user and an ad, as in the default data

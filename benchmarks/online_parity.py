@@ -23,7 +23,7 @@ from contracts.days import day_start, parse_day
 from contracts.delta_dataset import dataset
 from contracts.features import coded, context_values, feature_set
 from contracts.settings import load
-from release.freshness import different
+from release.judging.freshness import different
 from serving.online_features import KEYS, OnlineFeatures, code_column
 from training.columns import concatenate
 from training.reader import chunks, open_table

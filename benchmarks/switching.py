@@ -28,10 +28,10 @@ import numpy as np
 from contracts import paths
 from contracts.bundle import FORMAT, ROWS, WEIGHTS
 from contracts.settings import Settings
-from release import publications
-from release.candidate import _finished, draft_folder, settle_bundle
-from release.rollback import rollback
-from release.switch import store
+from release.publishing import publications
+from release.publishing.candidate import _finished, draft_folder, settle_bundle
+from release.publishing.rollback import rollback
+from release.publishing.switch import store
 from serving.bundle import BundleInfo, open_current
 from serving.table import VisualTable
 

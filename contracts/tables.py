@@ -203,7 +203,7 @@ RELEASE_TABLES: dict[str, Table] = {
     for table in (
         Table(
             "gate_decisions",
-            "release.gate",
+            "release.judging.gate",
             ("day", "key"),
             (
                 DAY,
@@ -219,7 +219,7 @@ RELEASE_TABLES: dict[str, Table] = {
         ),
         Table(
             "evaluation_slices",
-            "release.gate",
+            "release.judging.gate",
             ("day", "key", "dimension", "slice"),
             (
                 DAY,
@@ -245,7 +245,7 @@ RELEASE_TABLES: dict[str, Table] = {
         ),
         Table(
             "served_quality",
-            "release.served_quality",
+            "release.judging.served_quality",
             ("day", "publication"),
             (
                 DAY,
@@ -267,7 +267,7 @@ RELEASE_TABLES: dict[str, Table] = {
         ),
     )
 }
-VISUAL_TABLE = "visual_table"  # of release.lookup_table (deltalake), a partition a day as well
+VISUAL_TABLE = "visual_table"  # of release.lookup.lookup_table (deltalake), a partition a day as well
 STAGED = "staged"  # `staged/<table>`: what stage 1 wrote and stage 2 has not yet audited; nobody else reads it
 
 

@@ -113,7 +113,7 @@ visual_vectors = FeatureView(
     online=False,
     description="visual vector of an ad, one row per ad and published day",
     owner=OWNER,
-    tags={"writer": "release.lookup_table", "cadence": "daily", "entity": "ad"},
+    tags={"writer": "release.lookup.lookup_table", "cadence": "daily", "entity": "ad"},
 )
 
 

@@ -63,13 +63,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _lookup_table(arguments: argparse.Namespace, settings: Settings) -> str:
-    from release import lookup_table
+    from release.lookup import lookup_table
 
     return str(lookup_table.run(arguments.address, settings))
 
 
 def _gate(arguments: argparse.Namespace, settings: Settings) -> str:
-    from release import gate
+    from release.judging import gate
 
     address = gate.run(arguments.address, settings)
     for line in gate.sentences(gate.read_decision(address)):
@@ -79,7 +79,8 @@ def _gate(arguments: argparse.Namespace, settings: Settings) -> str:
 
 def _publish(arguments: argparse.Namespace, settings: Settings) -> str:
     from contracts.report import read_all
-    from release import gate, publish
+    from release.judging import gate
+    from release.publishing import publish
 
     entry = publish.run(arguments.address, settings, publish.By("", _now()))
     day = gate.read_decision(arguments.address)["day"]
@@ -91,7 +92,7 @@ def _publish(arguments: argparse.Namespace, settings: Settings) -> str:
 
 def _refresh_table(arguments: argparse.Namespace, settings: Settings) -> str:
     from contracts.days import parse_day
-    from release.refresh import refresh
+    from release.lookup.refresh import refresh
 
     entry, new = refresh(settings, parse_day(arguments.day).isoformat() if arguments.day else None, _now())
     if entry is None:
@@ -103,7 +104,7 @@ def _refresh_table(arguments: argparse.Namespace, settings: Settings) -> str:
 
 def _rollback(arguments: argparse.Namespace, settings: Settings) -> str:
     started = time.monotonic()
-    from release.rollback import rollback
+    from release.publishing.rollback import rollback
 
     entry = rollback(settings, arguments.to, arguments.reason, arguments.publication, _who(), _now())
     print(
@@ -116,7 +117,7 @@ def _rollback(arguments: argparse.Namespace, settings: Settings) -> str:
 
 
 def _freeze(arguments: argparse.Namespace, settings: Settings) -> str:
-    from release import rollback
+    from release.publishing import rollback
 
     act = rollback.freeze if arguments.command == "freeze" else rollback.unfreeze
     entry = act(settings, arguments.reason, _who(), _now())
@@ -126,8 +127,8 @@ def _freeze(arguments: argparse.Namespace, settings: Settings) -> str:
 
 
 def _promote(arguments: argparse.Namespace, settings: Settings) -> str:
-    from release import requests
-    from release.publish import By
+    from release.publishing.publish import By
+    from release.versions import requests
 
     said = requests.promote(arguments.version, arguments.reason, arguments.force, By(_who(), _now()), settings)
     print("\n".join(said))
@@ -135,8 +136,8 @@ def _promote(arguments: argparse.Namespace, settings: Settings) -> str:
 
 
 def _reconcile(arguments: argparse.Namespace, settings: Settings) -> str:
-    from release import requests
-    from release.publish import By
+    from release.publishing.publish import By
+    from release.versions import requests
 
     said = requests.reconcile(settings, By("adlens reconcile", _now()))
     print("\n".join(said) or "nothing to do: log, pointer and MLflow agree, and nobody asks for anything")
@@ -144,14 +145,14 @@ def _reconcile(arguments: argparse.Namespace, settings: Settings) -> str:
 
 
 def _history(arguments: argparse.Namespace, settings: Settings) -> str:
-    from release import history
+    from release.publishing import history
 
     history.show(settings)
     return ""
 
 
 def _models(arguments: argparse.Namespace, settings: Settings) -> str:
-    from release import models
+    from release.versions import models
 
     if arguments.view == "list":
         models.listed(settings)
@@ -163,7 +164,7 @@ def _models(arguments: argparse.Namespace, settings: Settings) -> str:
 
 
 def _repeat(arguments: argparse.Namespace, settings: Settings) -> str:
-    from release import repeat
+    from release.versions import repeat
 
     print(repeat.repeat(repeat.manifest_of(arguments.run, settings), settings, arguments.keep))
     return ""
@@ -215,7 +216,10 @@ COMMANDS = {
 }
 
 
-APART = {("gate", "demo"): "release.gate_demo", ("served-quality",): "release.served_quality"}  # with own options
+APART = {  # with options of their own
+    ("gate", "demo"): "release.judging.gate_demo",
+    ("served-quality",): "release.judging.served_quality",
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -21,7 +21,10 @@ from contracts.features import FEATURES, feature_set, value_type
 from contracts.hashing import code
 from contracts.rows import RowMap
 from contracts.settings import Settings
-from release import gate, lookup_table, publications, publish, registry
+from release.judging import gate
+from release.lookup import lookup_table
+from release.publishing import publications, publish
+from release.versions import registry
 from training.model import CTRModel, save
 from training.recipes import recipe
 

@@ -12,10 +12,12 @@ import pytest
 from contracts import paths
 from contracts.bundle import WEIGHTS
 from contracts.errors import AdLensError, DamagedArtifact, Overtaken, PrerequisiteError
-from release import candidate, lookup_table, publications, publish, registry, requests
-from release.publish import By
-from release.rollback import rollback
-from release.switch import FileStore, replace, store
+from release.lookup import lookup_table
+from release.publishing import candidate, publications, publish
+from release.publishing.publish import By
+from release.publishing.rollback import rollback
+from release.publishing.switch import FileStore, replace, store
+from release.versions import registry, requests
 from serving.bundle import open_bundle, open_current, read_pointer
 
 ONE, TWO, THREE = "2026-01-19", "2026-01-20", "2026-01-21"
@@ -143,7 +145,8 @@ def test_the_pointer_survives_a_full_disk(days, monkeypatch):
     old = days.release(ONE, "dull")
     decision = days.decide(TWO, "sharp")
     with monkeypatch.context() as patch:
-        patch.setattr("release.switch.open", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")), raising=False)
+        full = OSError(28, "No space")
+        patch.setattr("release.publishing.switch.open", lambda *_: (_ for _ in ()).throw(full), raising=False)
         with pytest.raises(AdLensError, match="make room"):
             publish.run(decision, settings)
     assert open_current(settings)[1].bundle == old.bundle
@@ -166,7 +169,7 @@ def test_a_file_damaged_on_the_way_is_not_published(days, monkeypatch):
             target.write_bytes(content)
 
     with monkeypatch.context() as patch:
-        patch.setattr("release.candidate.shutil.copyfile", damaged)
+        patch.setattr("release.publishing.candidate.shutil.copyfile", damaged)
         with pytest.raises(DamagedArtifact, match="on the way"):
             publish.run(decision, days.settings)
     assert open_current(days.settings)[1].bundle == old.bundle

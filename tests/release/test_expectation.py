@@ -10,9 +10,9 @@ import pytest
 from landing.ads import catalogue_days, make_cohort
 from landing.traffic import make_traffic
 from landing.world import Sizes, make_world
-from release import coverage
-from release.catalogue import Catalogue
-from release.expectation import Counts, expected
+from release.lookup import coverage
+from release.lookup.catalogue import Catalogue
+from release.lookup.expectation import Counts, expected
 from serving.table import codes_of
 
 

@@ -14,9 +14,9 @@ from deltalake import DeltaTable
 from contracts import paths
 from contracts.errors import DamagedArtifact, InputError
 from contracts.features import coded
-from release import registry
-from release.gate import CANDIDATE, read_decision
-from release.held_out import read_day, score
+from release.judging.gate import CANDIDATE, read_decision
+from release.judging.held_out import read_day, score
+from release.versions import registry
 from serving.bundle import open_bundle
 
 DAY = "2026-01-19"

@@ -13,8 +13,10 @@ from contracts import artifacts, paths
 from contracts.errors import InputError, MissingArtifact
 from contracts.features import feature_set
 from contracts.tables import RELEASE_TABLES
-from release import gate, lookup_table, publish
-from release.evidence import DIMENSIONS
+from release.judging import gate
+from release.judging.evidence import DIMENSIONS
+from release.lookup import lookup_table
+from release.publishing import publish
 
 DAY, BEFORE, AFTER = "2026-01-20", "2026-01-19", "2026-01-21"
 
@@ -196,8 +198,8 @@ def test_the_decision_is_rows_pictures_and_a_rule(with_champion):
 
 
 def test_the_decision_is_written_into_the_trainings_run_once(world):
-    from release.registry import client_of
-    from release.tracked_decision import track
+    from release.judging.tracked_decision import track
+    from release.versions.registry import client_of
     from training.tracking import Run
 
     settings = world.settings.model_copy(update={"mlflow_uri": None})  # files go where the home is
@@ -223,7 +225,7 @@ def test_an_mlflow_that_lost_the_run_is_told_and_the_publication_stands(world):
     assert publish.run(address, world.settings).action == "publish"
     lost = artifacts.read(model).model_copy(update={"figures": {"mlflow_run_id": "0" * 32, "recipe": "tiny"}})
     artifacts.finish(model.parent, lost)
-    from release.tracked_decision import track
+    from release.judging.tracked_decision import track
 
     with pytest.raises(MissingArtifact, match="MLflow does not take.*adlens publish --decision"):
         track(address, world.settings)
@@ -265,7 +267,7 @@ def test_scores_are_those_of_the_training_side(world):
     """The gate's numpy forward equals torch on the same rows and the same vectors."""
     import torch
 
-    from release.held_out import read_day, score
+    from release.judging.held_out import read_day, score
     from serving.bundle import open_bundle
     from training.model import embed_pictures, load_model, tensors
     from training.reader import open_table

@@ -8,8 +8,9 @@ import pytest
 from adlens.__main__ import main
 from contracts import artifacts, paths
 from contracts.errors import MissingArtifact
-from release import gate, gate_demo, lookup_table
-from release.gate_demo import CONTROL
+from release.judging import gate, gate_demo
+from release.judging.gate_demo import CONTROL
+from release.lookup import lookup_table
 
 DAY = "2026-01-20"
 WHY = {

@@ -14,13 +14,13 @@ from contracts import artifacts, paths
 from contracts.artifacts import Manifest
 from contracts.errors import MissingArtifact
 from contracts.settings import Settings
-from release import publications
-from release.candidate import DRAFT, draft_folder
-from release.publications import Entry
-from release.repeating import model_repeatable, repeatable
-from release.rollback import rollback
-from release.switch import store
-from release.tidy import tidy
+from release.publishing import publications
+from release.publishing.candidate import DRAFT, draft_folder
+from release.publishing.publications import Entry
+from release.publishing.rollback import rollback
+from release.publishing.switch import store
+from release.publishing.tidy import tidy
+from release.versions.repeating import model_repeatable, repeatable
 from training.picture_cache import PictureCache
 
 SUFFIXES = (".index", ".pixels")

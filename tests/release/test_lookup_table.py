@@ -12,7 +12,7 @@ from contracts import artifacts, paths, report
 from contracts.batch import CodeColumn
 from contracts.delta_dataset import dataset
 from contracts.hashing import code
-from release import catalogue, expectation, lookup_table, vectors, visual_delta
+from release.lookup import catalogue, expectation, lookup_table, vectors, visual_delta
 from training.model import embed_pictures
 
 DAY = "2026-01-20"

@@ -17,7 +17,7 @@ from contracts.errors import MissingArtifact
 from contracts.features import BY_NAME, Feature, code_type, coded, context_values, feature_set
 from contracts.hashing import code
 from contracts.settings import Settings
-from release.candidate import write_candidate
+from release.publishing.candidate import write_candidate
 from serving.bundle import open_bundle
 from serving.online_features import code_columns
 from serving.scorer import Scorer

@@ -11,8 +11,10 @@ from deltalake import DeltaTable
 from contracts import artifacts, paths, report
 from contracts.bundle import WEIGHTS
 from contracts.errors import DamagedArtifact, InputError
-from release import candidate, lookup_table, publications, publish, registry
-from release.rollback import rollback
+from release.lookup import lookup_table
+from release.publishing import candidate, publications, publish
+from release.publishing.rollback import rollback
+from release.versions import registry
 from serving.bundle import open_bundle, open_current, read_pointer
 
 ONE, TWO, THREE = "2026-01-19", "2026-01-20", "2026-01-21"

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from contracts import artifacts
-from release import lookup_table
-from release.reduction import fitted
+from release.lookup import lookup_table
+from release.lookup.reduction import fitted
 from serving.table import Codec
 
 DAY = "2026-01-20"
 
 
 class Given:
-    """Vectors by key, as release.vectors.Vectors gives them."""
+    """Vectors by key, as release.lookup.vectors.Vectors gives them."""
 
     def __init__(self, x: np.ndarray):
         self.x, self.dimension = x.astype(np.float32), x.shape[1]

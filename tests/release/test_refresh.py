@@ -8,9 +8,11 @@ from deltalake import DeltaTable
 
 from contracts import artifacts, paths
 from contracts.delta_dataset import dataset
-from release import gate, lookup_table, publications, publish
-from release.refresh import refresh
-from release.rollback import rollback
+from release.judging import gate
+from release.lookup import lookup_table
+from release.lookup.refresh import refresh
+from release.publishing import publications, publish
+from release.publishing.rollback import rollback
 from serving.bundle import open_current
 
 DAY, NEXT = "2026-01-20", "2026-01-21"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from contracts.errors import InputError
-from release import history, models, publications, registry, requests
-from release.history import served
-from release.publish import By
-from release.rollback import freeze, rollback, unfreeze
+from release.publishing import history, publications
+from release.publishing.history import served
+from release.publishing.publish import By
+from release.publishing.rollback import freeze, rollback, unfreeze
+from release.versions import models, registry, requests
 
 ONE, TWO, THREE = "2026-01-19", "2026-01-20", "2026-01-21"
 ANN = By("ann@desk", "2026-02-01T10:00:00")

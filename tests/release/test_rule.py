@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from release.evidence import DIMENSIONS, HeldOut, Opponent, Scores, Service
-from release.rule import Limits, Verdict, judge
+from release.judging.evidence import DIMENSIONS, HeldOut, Opponent, Scores, Service
+from release.judging.rule import Limits, Verdict, judge
 
 LIMITS = Limits(
     min_rows=500, min_clicks=30, gauc_margin=-0.03, slice_margin=0.02, suspicious_gain=0.2, min_coverage=0.8,

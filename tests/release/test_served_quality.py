@@ -11,8 +11,10 @@ from deltalake import DeltaTable
 
 from contracts import paths
 from contracts.delta_dataset import dataset
-from release import gate, lookup_table, publications, publish, served_quality
-from release.rollback import rollback
+from release.judging import gate, served_quality
+from release.lookup import lookup_table
+from release.publishing import publications, publish
+from release.publishing.rollback import rollback
 from serving.bundle import open_current
 from training import metrics
 

@@ -21,7 +21,7 @@ from contracts.artifacts import Manifest
 from contracts.days import Days
 from contracts.delta_dataset import dataset
 from contracts.settings import Settings
-from release.repeating import repeatable
+from release.versions.repeating import repeatable
 from spark_jobs import delta, erase, feast_store, impressions, maintain, online_erase
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 
 from contracts import artifacts, paths
 from contracts.errors import DamagedArtifact, InputError, MissingArtifact
-from release.repeat import manifest_of, repeat
+from release.versions.repeat import manifest_of, repeat
 from training.recipes import recipe
 from training.train import train_day
 

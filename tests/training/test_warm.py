@@ -15,7 +15,7 @@ from contracts.artifacts import Manifest
 from contracts.errors import DamagedArtifact, InputError
 from contracts.report import read_all
 from contracts.settings import Settings
-from release import ancestry
+from release.judging import ancestry
 from training import model
 from training.evaluate import score_day
 from training.job import job_of

@@ -1,0 +1,1 @@
+"""Stage 7: evaluation, the rule, the decision; and what the served model was worth."""

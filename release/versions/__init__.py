@@ -1,0 +1,1 @@
+"""MLflow's registry: versions, what people ask for by it, repeating a run."""
