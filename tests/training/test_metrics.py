@@ -14,7 +14,7 @@ from contracts.errors import AdLensError
 from training import metrics
 
 NAMES = {
-    "Decile", "Estimate", "Interval", "Resampled", "Slice", "StreamingAuc", "StreamingDistinctAuc",
+    "Decile", "Estimate", "Interval", "Resampled", "Slice", "StreamingAuc",
     "StreamingLikelihood", "auc", "auc_difference", "bootstrap", "by_decile", "by_slice", "calibration", "cold",
     "gauc", "holm", "log_loss", "loss_of_rows", "mean", "paired_figures",
 }  # fmt: skip

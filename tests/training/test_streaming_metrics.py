@@ -14,13 +14,13 @@ from sklearn.metrics import roc_auc_score
 
 from contracts.errors import AdLensError
 from training import metrics
-from training.metrics import StreamingAuc, StreamingDistinctAuc, StreamingLikelihood
+from training.metrics import StreamingAuc, StreamingLikelihood
 
 # Ties, neighbours of the grid's edges, both zeros, what float32 cannot hold.
 HARD = [0.0, -0.0, 1.0, 1 + 1e-9, 1 + 1e-3, 1 - 1e-9, -1.0, -1 - 1e-9, 3e-45, 1e-300, 1e30, 1e300, -1e300, 2.0**-126]
 LOGITS = st.one_of(st.sampled_from(HARD), st.floats(-20, 20))
 LOG = st.lists(st.tuples(st.booleans(), LOGITS), max_size=60)
-MADE: list[Callable[[], Any]] = [lambda: StreamingAuc(16), lambda: StreamingAuc(9), StreamingDistinctAuc]
+MADE: list[Callable[[], Any]] = [lambda: StreamingAuc(16), lambda: StreamingAuc(9)]
 
 
 def columns(log: list[tuple[bool, float]]) -> tuple[np.ndarray, np.ndarray]:
@@ -54,12 +54,10 @@ def test_any_split_in_any_order_merges_to_the_whole(log: list[tuple[bool, float]
 
 @examples(deadline=None, max_examples=200)
 @given(LOG, st.sampled_from([9, 12, 16]))
-def test_auc_is_within_its_bound_and_the_distinct_one_exact(log: list[tuple[bool, float]], bits: int) -> None:
+def test_auc_is_within_its_bound(log: list[tuple[bool, float]], bits: int) -> None:
     labels, logits = columns(log)
-    streamed, distinct, exact = StreamingAuc(bits), StreamingDistinctAuc(), metrics.auc(labels, logits)
+    streamed, exact = StreamingAuc(bits), metrics.auc(labels, logits)
     streamed.update(labels, logits)
-    distinct.update(labels, logits)
-    assert distinct.auc() == pytest.approx(exact, abs=1e-12, nan_ok=True)
     if np.isnan(exact):
         assert np.isnan([streamed.auc(), streamed.bound()]).all()
     else:
@@ -87,13 +85,11 @@ def test_a_log_of_logits_is_within_a_ten_thousandth() -> None:
     random = np.random.default_rng(0)
     logits = random.normal(-2.5, 1, 50_000).astype(np.float32)
     labels = random.random(50_000) < 1 / (1 + np.exp(-logits))
-    streamed, distinct = StreamingAuc(), StreamingDistinctAuc()
+    streamed = StreamingAuc()
     for rows in np.array_split(np.arange(50_000), 90):
         streamed.update(labels[rows], logits[rows])
-        distinct.update(labels[rows], logits[rows])
     exact = roc_auc_score(labels, logits)
     assert streamed.bound() < 1e-4 and abs(streamed.auc() - exact) < 1e-5
-    assert distinct.auc() == pytest.approx(exact, abs=1e-12)
 
 
 @pytest.mark.parametrize("make", MADE)
@@ -103,14 +99,6 @@ def test_scores_that_are_no_numbers_are_counted_and_nothing_is_taken(make: Calla
     with pytest.raises(AdLensError, match="3 of 4 scores are NaN or infinite"):
         streamed.update([0, 1, 0, 1], [np.nan, np.inf, -np.inf, 0.5])
     assert streamed.auc() == 1 and streamed.counts.sum() == 2
-
-
-def test_distinct_scores_are_kept_once_however_long_the_log() -> None:
-    distinct = StreamingDistinctAuc()
-    for _ in range(40):
-        distinct.update(np.arange(5_000) % 2, np.arange(5_000) % 7)
-        assert sum(len(scores) for scores, _ in distinct._held) <= 2**16 + 5_000
-    assert np.isfinite(distinct.auc()) and distinct.scores.tolist() == list(range(7))
 
 
 def test_grids_of_other_sizes_do_not_merge() -> None:

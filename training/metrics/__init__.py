@@ -10,10 +10,10 @@ from training.metrics.influence import Estimate, auc_difference, holm, mean
 from training.metrics.likelihood import Decile, by_decile, calibration, log_loss, loss_of_rows
 from training.metrics.ranking import auc, gauc
 from training.metrics.slices import Slice, by_slice, cold
-from training.metrics.streaming import StreamingAuc, StreamingDistinctAuc, StreamingLikelihood
+from training.metrics.streaming import StreamingAuc, StreamingLikelihood
 
 __all__ = [
-    "Decile", "Estimate", "Interval", "Resampled", "Slice", "StreamingAuc", "StreamingDistinctAuc",
+    "Decile", "Estimate", "Interval", "Resampled", "Slice", "StreamingAuc",
     "StreamingLikelihood", "auc", "auc_difference", "bootstrap", "by_decile", "by_slice", "calibration", "cold",
     "gauc", "holm", "log_loss", "loss_of_rows", "mean", "paired_figures",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Accumulators for more impressions than memory holds: a batch at a time, merged across ranks by adding.
 
 Their states are integers, so that any split into batches or ranks and any order give the same bits.
-Shapes: N impressions of a batch, B buckets, K distinct scores.
+Shapes: N impressions of a batch, B buckets.
 """
 
 from __future__ import annotations
@@ -101,42 +101,3 @@ class StreamingAuc:
     def bound(self) -> float:
         """Most that `auc()` can be off, for these scores; reached where each bucket's pairs are all in one order."""
         return _auc(self.counts[1], self.counts[0])[1]
-
-
-class StreamingDistinctAuc:
-    """The exact AUC, by counts per distinct score: 24 bytes each. For scores of few values, such as click rates of ads
-    or quantised models; with a score of its own for each impression it grows like the log."""
-
-    def __init__(self) -> None:
-        self.scores: NDArray[np.float64] = np.empty(0)
-        self.counts: Integers = np.zeros((2, 0), np.int64)
-        self._held: list[tuple[NDArray[np.float64], Integers]] = []
-
-    def update(self, labels: ArrayLike, scores: ArrayLike) -> None:
-        """Raises AdLensError as `StreamingAuc.update`."""
-        clicked, score = checked(labels, scores)
-        self._hold(score, np.stack([~clicked, clicked]).astype(np.int64))
-
-    def merge(self, other: StreamingDistinctAuc) -> None:
-        other._settle()
-        self._hold(other.scores, other.counts)
-
-    def _hold(self, scores: NDArray[np.float64], counts: Integers) -> None:
-        self._held.append((scores, counts))
-        # Sorted again only when the new rows are as many as the scores: a row is then sorted a few times in all.
-        if sum(len(held) for held, _ in self._held) > max(len(self.scores), 2**16):
-            self._settle()
-
-    def _settle(self) -> None:
-        parts = [(self.scores, self.counts), *self._held]
-        self.scores, index = np.unique(np.concatenate([scores for scores, _ in parts]), return_inverse=True)
-        counts = np.concatenate([counts for _, counts in parts], axis=1)
-        self.counts = np.zeros((2, len(self.scores)), np.int64)
-        for total, part in zip(self.counts, counts, strict=True):
-            np.add.at(total, index, part)
-        self._held = []
-
-    def auc(self) -> float:
-        """NaN with one class only."""
-        self._settle()
-        return _auc(self.counts[1], self.counts[0])[0]
