@@ -44,6 +44,6 @@ def test_with_the_online_store_at_the_day_before_the_predictor_gives_the_trainin
         scored = predictor.scored(row["user_id"], row["shown_at"], row["query"], [row["ad_id"]])[0]
         differences.append(abs(scored.ctr - wanted[row["impression_id"]]))
         fallbacks += not scored.in_table
-    assert max(differences) < 1e-5
+    assert max(differences) < 1e-4  # the table holds fp16
     assert 0 < fallbacks < len(shown), "both an ad with a vector and a new one are to be seen"
     assert np.std(list(wanted.values())) > 1e-3
