@@ -130,21 +130,19 @@ def test_codes_out_of_order_and_numbers_that_are_none(tmp_path: Path) -> None:
 
 
 OPENED = """
-import resource, sys, time
+import resource, sys
 from pathlib import Path
 from serving.table import open_table
 open_table(Path(sys.argv[2]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-began = time.perf_counter()
 table = open_table(Path(sys.argv[1]))
-took = time.perf_counter() - began
 table.of([f"ad-{n}" for n in range(100)])
-print(took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
 def test_opening_does_not_read(tmp_path: Path) -> None:
-    """160 MB: opened in milliseconds, and a hundred lookups touch some of its pages."""
+    """Of 160 MB the opening and a hundred lookups touch some pages."""
     of, n = Codec("fp16"), 4_000_000
     writer = table_writer(tmp_path / "large.table", of, of.shapes(n, 16), {})
     writer.arrays["codes"][:] = np.linspace(-(2**63) + 1, 2**63 - 2**11, n).astype(np.int64)
@@ -152,6 +150,5 @@ def test_opening_does_not_read(tmp_path: Path) -> None:
     with large.open("rb") as file:  # out of the page cache: a page in it may be mapped with many neighbours
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     run = [sys.executable, "-c", OPENED, str(large), str(small)]
-    took, kilobytes = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120).stdout.split()
-    assert float(took) < 0.05
+    kilobytes = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120).stdout
     assert int(kilobytes) < 60_000
