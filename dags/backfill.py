@@ -58,11 +58,12 @@ with DAG(
     parts = days()
     impressions, quality, features, groups = (over(parts, s) for s in ("impressions", "quality", "features", "groups"))
     materialise = stages.spark("materialise", "--start", "{{ params.last_day }}")
-    release = stages.release(
+    release = stages.command(
+        "release",
         "{% for day in days_between(params.first_day, params.last_day) %}"
         + stages.released("{{ day }}")
         + " || exit $?\n"
-        "{% endfor %}"
+        "{% endfor %}",
     )
     impressions >> quality >> [features, groups]
     features >> materialise >> release

@@ -36,7 +36,7 @@ with DAG(
 ) as dag:
     impressions, quality, features = stages.spark("impressions"), stages.spark("quality"), stages.spark("features")
     materialise, groups = stages.spark("materialise"), stages.spark("groups")
-    release = stages.release(stages.released(stages.DAY))
+    release = stages.command("release", stages.released(stages.DAY))
     impressions >> quality >> [features, groups]
     features >> materialise >> release
     groups >> [release, stages.served_quality(stages.DAY)]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 
-from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
 
 from dags import stages
@@ -23,6 +22,4 @@ with DAG(
     doc_md=__doc__,
     **stages.DAG_COMMON,
 ) as dag:
-    reconcile = BashOperator(
-        bash_command=f"{sys.executable} -m release reconcile", append_env=True, **stages.common("reconcile")
-    )
+    reconcile = stages.command("reconcile", f"{sys.executable} -m release reconcile")

@@ -203,22 +203,14 @@ def spark(stage: str, *arguments: str) -> SparkSubmitOperator:
     return SparkSubmitOperator(application_args=[stage, *said], **spark_arguments(stage))
 
 
-def command(stage: str, bash_command: str) -> BashOperator:
-    return BashOperator(bash_command=bash_command, append_env=True, **common(stage))
-
-
-def release(bash_command: str) -> BashOperator:
-    return command("release", bash_command)
+def command(stage: str, bash_command: str, **more: Any) -> BashOperator:
+    return BashOperator(bash_command=bash_command, append_env=True, **common(stage), **more)
 
 
 def served_quality(day: str) -> BashOperator:
     """In the release's pool, so that a rollback of its own never comes between a gate and its publication."""
-    return BashOperator(
-        bash_command=f"{sys.executable} -m release served-quality --day {day}",
-        append_env=True,
-        on_success_callback=alerts.quality_left_band,
-        **common("served_quality"),
-    )
+    asked = f"{sys.executable} -m release served-quality --day {day}"
+    return command("served_quality", asked, on_success_callback=alerts.quality_left_band)
 
 
 def released(day: str) -> str:

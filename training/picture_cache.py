@@ -15,6 +15,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from threading import Lock
 
@@ -114,7 +115,7 @@ def _filled(index: Path) -> int:
     return int(header[0]["slot"]) if len(header) else 0
 
 
-def _open(path: Path, length: int):  # type: ignore[no-untyped-def]
+def _open(path: Path, length: int) -> FileIO:
     """For reading and writing, made and stretched where it is new. Never cut: another process may have begun."""
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)
     if os.fstat(file.fileno()).st_size < length:
@@ -122,7 +123,7 @@ def _open(path: Path, length: int):  # type: ignore[no-untyped-def]
     return file
 
 
-def _write(file, data: bytes, at: int) -> None:  # type: ignore[no-untyped-def]
+def _write(file: FileIO, data: bytes, at: int) -> None:
     if os.pwrite(file.fileno(), data, at) != len(data):
         raise OSError("the disk is full")
 

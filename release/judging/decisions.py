@@ -12,8 +12,8 @@ import numpy as np
 
 from contracts import artifacts, paths
 from contracts.errors import DamagedArtifact
+from contracts.release_tables import RELEASE_TABLES
 from contracts.settings import Settings
-from contracts.tables import RELEASE_TABLES
 from release import delta
 from release.judging import rule
 from release.judging.rule import Limits, Verdict

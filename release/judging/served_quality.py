@@ -24,8 +24,8 @@ from deltalake import DeltaTable
 
 from contracts import paths
 from contracts.delta_dataset import dataset
+from contracts.release_tables import RELEASE_TABLES
 from contracts.settings import Settings
-from contracts.tables import RELEASE_TABLES
 from release import delta
 from release.judging.evidence import HeldOut
 from release.judging.held_out import read_day, score

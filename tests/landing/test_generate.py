@@ -7,6 +7,7 @@ import io
 import json
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -169,11 +170,11 @@ def test_some_clicks_land_days_later() -> None:
 @pytest.mark.parametrize("factor", ["colour", *LEVELS])
 def test_every_look_factor_is_visible_at_32_pixels(factor: str) -> None:
     """Two levels differ by more than the nuisance of one level does, on 32 x 32 pixels."""
-    base = {"colour": 1.0, "shape": 0, "texture": 0, "layout": 0, "clutter": 0}
+    base: dict[str, Any] = {"colour": 1.0, "shape": 0, "texture": 0, "layout": 0, "clutter": 0}
     far = 1.0 + np.pi if factor == "colour" else 2
 
     def mean_picture(value: float) -> np.ndarray:
-        looks = Look(**{**base, factor: value})  # type: ignore[arg-type]
+        looks = Look(**{**base, factor: value})
         pictures = [draw(looks, 64, np.random.default_rng(n)) for n in range(24)]
         small = [np.asarray(Image.fromarray(picture).resize((32, 32)), float) for picture in pictures]
         return np.stack(small)

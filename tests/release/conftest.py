@@ -131,9 +131,10 @@ class World:
 
     def model(
         self, day: str, kind: str = "sharp", interval: tuple[str, str] | None = ("", ""), parent: Path | None = None,
-        seed: int = 0,
+        seed: int = 0, visual: np.ndarray | None = None,
     ) -> Path:  # fmt: skip
-        """Address of a finished model manifest; `interval` ("", "") means the ten days before `day`."""
+        """Address of a finished model manifest; `interval` ("", "") means the ten days before `day`. `visual`: weights
+        [d_v] of the picture's vector in the logit."""
         chosen = recipe("tiny")
         features = feature_set(chosen.feature_set)
         maps = {}
@@ -147,7 +148,13 @@ class World:
         torch.manual_seed(seed)
         net = CTRModel(chosen, features, maps)
         self._shape(net, features, kind)
+        if visual is not None:
+            with torch.no_grad():
+                net.dcn.out.weight[0, -sum(f.dimension for f in features) - len(visual) :][: len(visual)] = (
+                    torch.from_numpy(visual)
+                )
         inputs = {"kind": kind, "seed": str(seed), "interval": str(interval), "parent": str(parent)}
+        inputs["visual"] = str(visual)
         where = artifacts.fresh(artifacts.folder(paths.artifacts(self.settings), "model", day, inputs))
         save(where, chosen, features, maps, net.eval(), self.settings.time_zone)
         if interval == ("", ""):

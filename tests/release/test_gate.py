@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from contracts import artifacts, paths
 from contracts.errors import InputError, MissingArtifact
 from contracts.features import feature_set
-from contracts.tables import RELEASE_TABLES
+from contracts.release_tables import RELEASE_TABLES
 from release.judging import gate
 from release.judging.evidence import DIMENSIONS
 from release.lookup import lookup_table

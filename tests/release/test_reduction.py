@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from contracts import artifacts
+from contracts.hashing import code
 from release.lookup import lookup_table
 from release.lookup.reduction import fitted
+from release.lookup.vectors import Vectors, key_of
 from serving.table import Codec
 
 DAY = "2026-01-20"
@@ -60,12 +64,12 @@ def test_nothing_is_fitted_where_nothing_is_reduced(storage, dimensions) -> None
     assert codec.basis is None and codec.storage == storage
 
 
-def made(world, **settings):
+def made(world, visual=None, **settings):
     """(manifest, artifact's address) of a table under other settings."""
     for n in range(6):
         world.draw(f"{n:064x}", 40 * n)
     world.settings = world.settings.model_copy(update=settings)
-    address = lookup_table.run(world.model(DAY), world.settings)
+    address = lookup_table.run(world.model(DAY, visual=visual), world.settings)
     return artifacts.read(address), address
 
 
@@ -85,7 +89,15 @@ def test_the_gates_and_the_served_table_are_reduced_alike(world, storage, each) 
 
 
 def test_what_costs_too_much_is_not_done(world) -> None:
-    manifest, address = made(world, table_dimensions=1, table_storage="int8", table_max_auc_loss=0.0)
+    """The model reads from the picture which category is liked; along one axis the pictures lie in another order."""
+    world.groups("2026-01-15", seed=5, taste=1.5)
+    manifest, _ = made(world)
+    keys = np.array([key_of((f"{n:064x}", code(f"c{n % 3}"))) for n in range(6)])
+    x, known = Vectors(Path(manifest.inputs["model"]).parent, world.settings).of(keys)
+    assert known.all()
+    reads = np.linalg.lstsq(x.astype(np.float64), 1.5 * (np.arange(6) % 3 - 1), rcond=None)[0].astype(np.float32)
+    manifest, address = made(world, reads, table_dimensions=1, table_storage="int8", table_max_auc_loss=0.01)
+    assert manifest.figures["auc_lost"] > 0.02
     assert manifest.figures["storage"] == "fp32" and lookup_table.served_table(address).codec.exact
     assert lookup_table.gate_table(address).codec.exact
     assert manifest.figures["refused"] == "int8, 1 numbers"

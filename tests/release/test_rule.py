@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,7 +95,8 @@ def test_missing_and_different_rows_are_a_no():
         only(say(day, scores, poor), "other impressions")
     only(say(day, good, Scores("poor", poor.impression_ids[:-1], poor.values[:-1])), "other impressions")
     only(judge(day, good, [], SERVICE, LIMITS), "nothing to compare")
-    only(judge(day, None, [Opponent(poor, 0.0)], SERVICE, LIMITS), "evaluation failed")  # type: ignore[arg-type]
+    nothing: Any = None
+    only(judge(day, nothing, [Opponent(poor, 0.0)], SERVICE, LIMITS), "evaluation failed")
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0, np.nan, 2.0])

@@ -34,8 +34,10 @@ def started(settings: Settings, *command: str, **more: str) -> subprocess.Popen[
         "ADLENS_LANDING": str(settings.landing_path), "ADLENS_RECIPE": settings.recipe, **more,
     }  # fmt: skip
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *command]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(run, env=environment, cwd=ROOT, text=True, start_new_session=True, **pipes)  # type: ignore
+    return subprocess.Popen(
+        run, env=environment, cwd=ROOT, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
 
 
 def torchrun(settings: Settings, *command: str, **more: str) -> subprocess.CompletedProcess[str]:

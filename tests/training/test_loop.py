@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,11 +51,11 @@ class Killed(BaseException):
 def killed_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     taken, whole = [], Step.__call__
 
-    def step(self: Step, *args: object) -> tuple[float, torch.Tensor]:
+    def step(self: Step, *args: Any) -> tuple[float, torch.Tensor]:
         if len(taken) == steps:
             raise Killed
         taken.append(1)
-        return whole(self, *args)  # type: ignore[arg-type]
+        return whole(self, *args)
 
     monkeypatch.setattr(Step, "__call__", step)
 
@@ -95,11 +96,11 @@ def test_sigterm_writes_a_checkpoint_and_says_so(make: Made, monkeypatch: pytest
     before = signal.getsignal(signal.SIGTERM)
     taken, whole = [], Step.__call__
 
-    def step(self: Step, *args: object) -> tuple[float, torch.Tensor]:
+    def step(self: Step, *args: Any) -> tuple[float, torch.Tensor]:
         taken.append(1)
         if len(taken) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
-        return whole(self, *args)  # type: ignore[arg-type]
+        return whole(self, *args)
 
     monkeypatch.setattr(Step, "__call__", step)
     with pytest.raises(Interrupted, match="after 3 steps; run again"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -54,7 +55,7 @@ def test_the_backbone_is_the_files_and_attention_and_head_are_not(tmp_path: Path
         (lambda w: plain(width=16), "has in another size"),
     ],
 )
-def test_another_layout_is_refused(tmp_path: Path, change, told: str) -> None:  # type: ignore[no-untyped-def]
+def test_another_layout_is_refused(tmp_path: Path, change: Callable[..., Any], told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         start_from(net(), *file_of(change(plain()), tmp_path))
 

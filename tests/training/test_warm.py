@@ -19,6 +19,7 @@ from release.judging import ancestry
 from training import model
 from training.evaluate import score_day
 from training.job import job_of
+from training.loop import Loop
 from training.parent import seen_by
 from training.recipes import Recipe, tiny
 from training.train import train_day
@@ -65,8 +66,8 @@ def test_all_weights_are_the_parents_before_the_first_step(make: Made, monkeypat
     parent = train_day(FIRST, settings, tiny(), after(None))
     begun: dict[str, torch.Tensor] = {}
 
-    def stop(loop: object) -> None:
-        begun.update({name: value.clone() for name, value in loop.net.state_dict().items()})  # type: ignore[attr-defined]
+    def stop(loop: Loop) -> None:
+        begun.update({name: value.clone() for name, value in loop.net.state_dict().items()})
         raise KeyboardInterrupt
 
     monkeypatch.setattr("training.loop.Loop.run", stop)
