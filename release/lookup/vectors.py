@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,9 @@ from contracts.hashing import code
 from contracts.settings import Settings
 from release.publishing.candidate import MODEL_ROWS, MODEL_WEIGHTS, model_config
 from serving.table import ROWS_AT_ONCE, Codec, Codes, Floats, VisualTable, open_table, table_writer
-from training.model import LoadedModel, embedded, load_model
-from training.pictures import Pictures
+
+if TYPE_CHECKING:
+    from training.model import LoadedModel
 
 Pair = tuple[str | None, int | None]  # picture's digest, category's code
 FALLBACK: Pair = (None, None)  # what training shows the model for an ad that it does not know yet
@@ -92,6 +94,10 @@ class Vectors:
         """
         if not len(keys):
             return []
+        # Torch and torchvision take ten seconds to import: gate and publisher, which only look vectors up, do without.
+        from training.model import embedded, load_model
+        from training.pictures import Pictures
+
         self._loaded = self._loaded or load_model(self._model)
         pictures = Pictures(self.settings, self._loaded.recipe.image_size)
         images: list[str | None] = []

@@ -38,3 +38,17 @@ def test_a_forbidden_import_is_caught(tmp_path: Path, file: str, line: str, cont
     done = lint(tmp_path)
     assert done.returncode != 0
     assert f"{contract} BROKEN" in done.stdout, done.stdout[-2000:]
+
+
+HEAVY = ("torch", "mlflow", "matplotlib", "pyspark", "airflow")  # seconds of every process that imports one
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["release.judging.gate", "release.judging.served_quality", "release.publishing.publish",
+     "release.publishing.rollback", "release.versions.requests", "serving.predictor"],
+)  # fmt: skip
+def test_who_only_looks_vectors_up_starts_without_torch(module: str):
+    asked = f"import sys, {module}; print([one for one in {HEAVY} if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+    assert done.stdout == "[]\n", done.stderr
