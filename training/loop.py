@@ -168,8 +168,9 @@ class Loop:
         file = self.folder / f"not-finite-{self.world.rank}.safetensors"
         safetensors.torch.save_file(batch.tensors(), file)
         return (
-            f"the loss became {loss} at step {self.watch.counters.steps + 1}; nothing was learnt from that batch, "
-            f"which is kept in {file}. Lower the recipe's rates, set clip_norm, or look at the features' numbers"
+            f"the loss, or a gradient, became {loss} at step {self.watch.counters.steps + 1}; nothing was learnt from "
+            f"that batch, which is kept in {file}. Lower the recipe's rates, set clip_norm, or look at the features' "
+            "numbers"
         )
 
     def _pictures(self) -> Pictures | None:

@@ -30,7 +30,7 @@ def pairwise(
     user's other impressions of the batch (`user_of_N`, integers), with anybody's where the user has none or
     `user_of_N` is None. Beyond `pairs` of them it takes as many, evenly spaced over them from a first one that moves
     from click to click, or that `generator` draws: then each pair is as likely as any other. Every click counts the
-    same. With one class only the loss is zero, and so are its gradients. The regulariser of Eq 14 is the optimiser's.
+    same. With one class only the loss is zero, and so are its gradients. Eq 14's regulariser is left out.
 
     The scores order a user's ads; sigma(s) is no click rate, so log loss and calibration have no meaning.
     """

@@ -102,8 +102,9 @@ class Recipe(BaseModel):
 
 
 def production() -> Recipe:
-    """CSCNN's production model: 224 pixels, d_v 150, C' 20, H' 6, deep 1024-512-256, three cross layers."""
-    return Recipe(name="production", cnn_rate=1e-4, precision="bfloat16", threads=8)
+    """CSCNN's production model: 95 features of 4 (380), 224 pixels, d_v 150, C' 20, H' 6, deep 1024-512-256, three
+    cross layers. The paper's CNN starts from ImageNet (C26): name that file in `cnn_start`, none comes with this."""
+    return Recipe(name="production", feature_set="production", cnn_rate=1e-4, precision="bfloat16", threads=8)
 
 
 def daily() -> Recipe:

@@ -5,6 +5,8 @@ Shapes: N impressions of this process's batch.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -62,8 +64,9 @@ class Step:
         return through(batch, self.fixed(list(zip(batch.images, batch.category_B.tolist(), strict=True))))
 
     def __call__(self, batch: Batch, weight: float = 1.0) -> tuple[float, Tensor]:
-        """Returns the mean loss of this process's batch and its logits [N]. `weight`: of that mean among the processes'
-        own; 0 where a process has run out of data and takes part for the others' sake only."""
+        """Returns the mean loss of this process's batch and its logits [N]; NaN where a gradient was not finite, and
+        then nothing was learnt. `weight`: of that mean among the processes' own; 0 where a process has run out of data
+        and takes part for the others' sake only."""
         logits, alone = self._both(batch, self.net)
         loss = self.loss(logits, batch)
         learnt = loss if alone is None else loss + self.recipe.picture_loss * self.loss(alone, batch)
@@ -73,8 +76,11 @@ class Step:
             optimiser.zero_grad(set_to_none=True)
         (learnt * weight).backward()
         exchange_rows(self.embeddings, self.world)
+        norm = nn.utils.get_total_norm([p.grad for p in self.dense if p.grad is not None])
+        if not torch.isfinite(norm):  # of a finite loss: one step with it, and every weight is NaN
+            return math.nan, logits.detach()
         if self.recipe.clip_norm:
-            nn.utils.clip_grad_norm_(self.dense, self.recipe.clip_norm)
+            nn.utils.clip_grads_with_norm_(self.dense, self.recipe.clip_norm, norm)
         for optimiser in self.optimisers.values():
             optimiser.step()
         return float(loss.detach()), logits.detach()

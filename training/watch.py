@@ -1,6 +1,6 @@
 """What a training tells while it runs: a bar on stderr, curves in MLflow, and the figures of its end.
 
-Each impression is scored before the step that learns from it, so these figures are of unseen rows.
+Each impression is scored before the step that learns from it: in the first epoch these figures are of unseen rows.
 """
 
 from __future__ import annotations

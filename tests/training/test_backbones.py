@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import googlenet, resnet18
 
+from contracts.features import feature_set
 from training.backbones.cnn_f import CNNF
 from training.backbones.inception_v1 import InceptionV1
 from training.backbones.resnet18 import ResNet18
@@ -37,7 +38,15 @@ def test_table_2s_parameters() -> None:
     """CBAM's 697,888 has 7 x 7 filters (the paper's 0.6975 M has 6 x 6: C4); CSCNN adds 2,985,744, no biases (C1)."""
     counted = [weights(ResNet18(attentions)) for attentions in TABLE_2.values()]
     assert [after - before for before, after in pairwise(counted)] == [697_888, 2_985_744]
-    assert production().prior_channels == JD.prior_channels and production().prior_size == JD.prior_size
+
+
+def test_the_production_recipe_has_the_papers_sizes() -> None:
+    """Sections 3.3.4 and 4.9, Table 7: 95 features of 4 numbers."""
+    paper = production()
+    assert (paper.prior_channels, paper.prior_size) == (JD.prior_channels, JD.prior_size) == (20, 6)
+    assert sum(feature.dimension for feature in feature_set(paper.feature_set)) == 95 * 4
+    assert (paper.image_size, paper.d_v, paper.impressions_per_picture) == (224, 150, 25)
+    assert (paper.deep, paper.cross_layers, paper.cross_input) == ((1024, 512, 256), 3, "non_visual")
 
 
 def test_table_2s_gflops() -> None:

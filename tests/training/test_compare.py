@@ -60,10 +60,11 @@ def test_gains_are_paired_and_shares_are_of_the_way_to_the_best() -> None:
     strong = [scored(label, 2 * truth + one) for one in noise]
     every = np.ones(4000, np.bool_)
     first, better, best = compared([weak, strong, [scored(label, truth)] * 2], truth, every, 200, 1)
-    assert (first.gain.value, first.gain.low, first.gain.high) == (0, 0, 0)
+    assert (first.gain.value, first.gain.low, first.gain.high) == (0, 0, 0) and first.step is None
     assert better.gain.low > 0 and better.gain.low < better.gain.value < better.gain.high
     assert better.closed is not None and 0 < better.closed.low < better.closed.value < better.closed.high < 1
     assert best.closed is not None and best.closed.low == pytest.approx(1) and best.spread == 0
+    assert best.step is not None and best.step.value == pytest.approx(best.auc - better.auc) and best.step.low > 0
     (alone,) = compared([weak], None, every, 50, 1)
     assert alone.closed is None
 

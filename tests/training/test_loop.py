@@ -19,6 +19,7 @@ from contracts import artifacts, paths
 from contracts.errors import AdLensError, DamagedArtifact, PrerequisiteError, SettingsError
 from contracts.settings import Settings
 from training import metrics
+from training.batch import Batch
 from training.checkpoint import LATEST
 from training.evaluate import score_day
 from training.loop import Interrupted, Loop
@@ -114,11 +115,33 @@ def test_sigterm_writes_a_checkpoint_and_says_so(make: Made, monkeypatch: pytest
 def test_a_loss_that_is_not_finite_stops_with_its_batch_kept(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = make(days=8, impressions=120)
     monkeypatch.setattr(Step, "loss", lambda self, logits, batch: logits.sum() * float("nan"))
-    with pytest.raises(AdLensError, match="the loss became nan at step 1") as told:
+    with pytest.raises(AdLensError, match="the loss, or a gradient, became nan at step 1;") as told:
         train_day(DAY, settings, small())
     (kept,) = paths.checkpoints(settings).glob("*/not-finite-0.safetensors")
     assert str(kept) in str(told.value)
     assert {"label_N", "ads.ad_id"} <= set(safetensors.torch.load_file(kept))
+
+
+def test_a_gradient_that_is_not_finite_is_not_learnt_from(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sqrt at 0: the loss is finite and its gradient is not."""
+    settings = make(days=8, impressions=120)
+    before: list[dict[str, torch.Tensor]] = []
+    whole = Step.loss
+
+    def loss(self: Step, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        before.append({name: value.clone() for name, value in self.net.state_dict().items()})
+        found = whole(self, logits, batch)
+        return found if len(before) < 3 else found + (logits.sum() * 0).sqrt()
+
+    stopped: list[Loop] = []
+    monkeypatch.setattr(Step, "loss", loss)
+    monkeypatch.setattr(Loop, "settle_statistics", lambda self: None)
+    not_finite = Loop._not_finite
+    monkeypatch.setattr(Loop, "_not_finite", lambda self, *told: stopped.append(self) or not_finite(self, *told))
+    with pytest.raises(AdLensError, match="a gradient, became nan at step 3;"):
+        train_day(DAY, settings, small(backbone="none"))
+    assert same(stopped[0].net.state_dict(), before[-1])
+    assert all(torch.isfinite(value).all() for value in before[-1].values())
 
 
 def test_an_early_stop_keeps_the_best_epoch(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,12 +24,14 @@ Rows = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Figures:
-    """`auc`: mean over seeds. `spread`: standard deviation over seeds. `gain`: against the first rung. `closed`: share
-    of the way from the first rung to the best possible; None where nobody knows that."""
+    """`auc`: mean over seeds. `spread`: standard deviation over seeds. `gain`: against the first rung. `step`: against
+    the rung before; None for the first. `closed`: share of the way from the first rung to the best possible; None
+    where nobody knows that."""
 
     auc: float
     spread: float
     gain: Interval
+    step: Interval | None
     closed: Interval | None
 
 
@@ -65,9 +67,10 @@ def compared(rungs: Sequence[Sequence[Scored]], best: NDArray[np.float64] | None
     figures = []
     for at, values in enumerate(by_seed):
         gain = _interval(values.mean() - by_seed[0].mean(), means[:, at] - means[:, 0])
+        step = _interval(values.mean() - by_seed[at - 1].mean(), means[:, at] - means[:, at - 1]) if at else None
         share = (means[:, at] - means[:, 0]) / (tops - means[:, 0])
         closed = _interval(gain.value / (top - by_seed[0].mean()), share) if limit is not None else None
-        figures.append(Figures(float(values.mean()), float(values.std()), gain, closed))
+        figures.append(Figures(float(values.mean()), float(values.std()), gain, step, closed))
     return figures
 
 
