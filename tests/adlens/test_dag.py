@@ -117,8 +117,20 @@ def test_the_others_call_their_stages(laptop):
     words = [word for word in laptop["arguments"]["rebuild"] if not word.startswith("{{")]
     assert words == ["rebuild", "--start", "--end", "--most"]
     assert laptop["arguments"]["maintain"][:2] == ["maintain", "--start"]
-    tasks = laptop["dags"]["adlens_backfill"]["tasks"]
-    assert tasks["days"][2] == sorted(("impressions", "quality", "features", "groups"))
+
+
+def test_groups_of_a_range_wait_for_its_features(laptop):
+    """Groups of the range's second day need the snapshot of its first, which the same run makes."""
+    down = {name: task[2] for name, task in laptop["dags"]["adlens_backfill"]["tasks"].items()}
+    assert down.pop("days") == sorted(("impressions", "quality", "features", "groups"))
+    assert down == {
+        "impressions": ["quality"],
+        "quality": ["features"],
+        "features": ["groups", "materialise"],
+        "groups": ["release"],
+        "materialise": ["release"],
+        "release": [],
+    }
 
 
 def test_a_failed_task_is_tried_again_with_back_off_and_ends_in_time(laptop):
