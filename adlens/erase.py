@@ -1,9 +1,9 @@
 """`adlens erase user USER_ID --reason ...`: removes a person from everything that AdLens keeps.
 
 First the erasure is recorded (by the id's hash), so that nothing that lands again brings the person back; then go, in
-this order, Data Docs and logs, generated landing files, the online store, the tables, and last the impressions by which
-all else was found. Killed anywhere, the same command goes on. Old versions of the tables hold the person until
-`adlens maintain` removes their files (setting vacuum_hours) and log entries (log_retention_days).
+this order, Data Docs and logs, landing files generated inside ADLENS_HOME, the online store, the tables, and last the
+impressions by which all else was found. Killed anywhere, the same command goes on. Old versions of the tables hold the
+person until `adlens maintain` removes their files (setting vacuum_hours) and log entries (log_retention_days).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def erase_user(spark: SparkSession, settings: Settings, user_id: str, asked_at: 
     before = [one for one in erasures.read(settings) if one.person == person]
     said = [f"was erased before, asked for at {one.asked_at:%Y-%m-%d %H:%M} UTC" for one in before]
     folder = settings.landing_path
-    own_landing = erasing.generated(folder) and folder.is_relative_to(settings.home_path)
+    own_landing = why_left(settings) == ""
     with ExitStack() as until:
         found = erase.Person(spark, settings, user_id, until)
         traces = found.find()
@@ -51,9 +51,20 @@ def erase_user(spark: SparkSession, settings: Settings, user_id: str, asked_at: 
     if not (traces.rows or any(done.values())):
         said.append("nothing of this user is left to remove")
     if not own_landing and folder.is_dir():
-        said.append(f"{folder} is not written by AdLens: take the user's rows out of it yourself; stage 1 drops them")
+        said.append(f"{folder} {why_left(settings)}: take the user's rows out of it yourself; stage 1 drops them")
     said.append("old versions hold the rows until `adlens maintain` has removed their files")
     return said
+
+
+def why_left(settings: Settings) -> str:
+    """Why the landing folder is only read; empty where it is AdLens's own and is rewritten: generated, and in the home.
+    What was generated elsewhere may be somebody's by now."""
+    from landing import erasing
+
+    if not erasing.generated(settings.landing_path):
+        return "is not written by AdLens"
+    inside = settings.landing_path.is_relative_to(settings.home_path)
+    return "" if inside else f"was generated, but outside ADLENS_HOME ({settings.home_path}), and is only read"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -45,6 +45,11 @@ def coded(features: Iterable[Feature]) -> tuple[Feature, ...]:
     return tuple(BY_NAME[name] for name in names)
 
 
+def lookback(features: Iterable[Feature]) -> int:
+    """Folders that a snapshot's features look back on, its own included; at least one."""
+    return max([1, *(feature.transform.folders for feature in features)])
+
+
 def built(settings: Settings) -> tuple[Feature, ...]:
     """The features whose columns the tables hold: those of the sets that the setting `feature_sets` names, what their
     crosses and pairs are made of included, in the declared order.

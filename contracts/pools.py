@@ -4,7 +4,7 @@
                          two at once one could publish labels that the other has already changed
     adlens_data      n   features, groups, rebuild: a day's rows follow from tables that stand, so days do not disturb
                          each other (setting `data_slots`)
-    adlens_release   1   materialise, release: what serves changes one step at a time
+    adlens_release   1   materialise, release, tidy: what serves changes one step at a time
 
 With a local Spark master all of them share `adlens_data`, and what must be alone takes all of its slots: one machine
 has room for one driver.

@@ -53,7 +53,7 @@ class Settings(LandingSettings):
     picture_cache_bytes: int = Field(
         4 * 2**30, ge=0, description="decoded pictures of one size kept on disk; more are decoded each time"
     )
-    seed: int = Field(20260101, description="seed of training and of every bootstrap")
+    seed: int = Field(20260101, description="seed of training, of every bootstrap and of the ad groups' order")
     spark_master: str = Field("local[2]", description="Spark master of the stages run by hand")
     spark_memory: str = Field("2g", description="Spark driver heap")
     feast_engine: Literal["local", "spark.engine"] = Field(

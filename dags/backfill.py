@@ -1,9 +1,10 @@
 """`adlens_backfill`: a range of days, each stage over the whole range before the next.
 
-The cheap way to build many days: a stage takes `days_at_once` days in one call, features and groups of several such
-parts run side by side as far as the pool lets them, and the online store is loaded once. `release` then goes through
-the days one at a time and in order; a day that was released before costs nothing, and the first that fails stops it,
-so clearing the task goes on from there.
+The cheap way to build many days: a stage takes `days_at_once` days in one call, several such parts of features, and
+then of groups, run side by side as far as the pool lets them, and the online store is loaded once. Unlike a single
+day's, the groups of a range wait for its features: all but the first day of a part see a snapshot of the same range.
+`release` then goes through the days one at a time and in order; a day that was released before costs nothing, and the
+first that fails stops it, so clearing the task goes on from there.
 
 `airflow backfill create --dag-id adlens_daily ...` does the same by whole daily runs, in any order.
 """
@@ -65,6 +66,5 @@ with DAG(
         + " || exit $?\n"
         "{% endfor %}",
     )
-    impressions >> quality >> [features, groups]
+    impressions >> quality >> features >> groups >> release
     features >> materialise >> release
-    groups >> release

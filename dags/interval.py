@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from contracts import keeping
 from contracts.days import Days, parse_day
 from contracts.errors import InputError
 
@@ -43,6 +44,19 @@ def last_whole_day(
     if (conf or {}).get("day") or interval_end is None or run_type not in BY_THE_CLOCK:
         return resolve_day(conf, logical_date, time_zone, run_type)
     return (interval_end.astimezone(ZoneInfo(time_zone)).date() - timedelta(days=1)).isoformat()
+
+
+def at_latest(
+    conf: Mapping[str, Any] | None,
+    logical_date: datetime | None,
+    interval_end: datetime | None,
+    time_zone: str,
+    run_type: str = "manual",
+) -> str:
+    """As `last_whole_day`, as a bound: `newest` (none) for a run that has neither a day nor a logical date."""
+    if logical_date is None and not (conf or {}).get("day"):
+        return keeping.NEWEST
+    return last_whole_day(conf, logical_date, interval_end, time_zone, run_type)
 
 
 def shifted(day: str, days: int) -> str:

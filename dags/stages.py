@@ -35,13 +35,15 @@ APPLICATION = Path(__file__).resolve().parent.parent / "spark_jobs" / "__main__.
 JARS = ",".join(map(str, spark_options.jars(SETTINGS))) if LOCAL else None
 
 DAY = "{{ resolve_day(dag_run.conf, logical_date | default(none), time_zone, dag_run.run_type) }}"
-LAST_WHOLE_DAY = (
-    "{{ last_whole_day(dag_run.conf, logical_date | default(none), data_interval_end | default(none), time_zone, "
-    "dag_run.run_type) }}"
+# What maintenance counts back from: the day that somebody names, else the newest published one up to the run's last.
+COUNTED_FROM = (
+    "{{ '--start' if (dag_run.conf or {}).get('day') else '--at-latest' }}",
+    "{{ at_latest(dag_run.conf, logical_date | default(none), data_interval_end | default(none), time_zone, "
+    "dag_run.run_type) }}",
 )
 MACROS = {
     "resolve_day": interval.resolve_day,
-    "last_whole_day": interval.last_whole_day,
+    "at_latest": interval.at_latest,
     "shifted": interval.shifted,
     "days_between": interval.days_between,
     "time_zone": SETTINGS.time_zone,
@@ -62,11 +64,15 @@ DOCS = {
     "refresh-table": "The newest catalogue through the CNN of the model in service; nothing new publishes nothing.",
     "release": "The KFP pipeline: train on the days before, lookup table, gate on the day, publish. "
     "A gate that says no is a success: the champion stays. For a day before the latest run nothing is published.",
+    "maintain": "Days of the tables that no run needs any more are deleted, small files put together, files that no "
+    "kept version needs removed. Counted back from the newest published day of the run's week.",
+    "tidy": "Artifacts, bundles and decoded pictures of the release that nobody needs any more are removed.",
     "reconcile": "Log, pointer and MLflow's alias agree again; a version that somebody asks for meets the gate.",
 }
 KINDS: dict[str, pools.Kind] = {
     "impressions": "log", "quality": "log", "maintain": "log", "materialise": "release", "release": "release",
     "reconcile": "release", "served_quality": "release", "refresh-table": "release",
+    "tidy": "release",
     "features": "data", "groups": "data", "rebuild": "data",
 }  # fmt: skip
 # Stage -> whose tables it makes readable, where that is not its own.

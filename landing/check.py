@@ -14,7 +14,7 @@ from contracts.errors import InputError
 from contracts.settings import LandingSettings, read_landing_yaml
 from contracts.tables import LANDING
 from landing.judging import Findings, judge_clicks, judge_impressions, judge_pictures, read_unique
-from landing.reading import Read, check_columns, find
+from landing.reading import SAMPLE, Read, check_columns, find
 from landing.row_rules import FolderDay, RowRules, unjudged
 
 SHOWN_ROWS = 5
@@ -71,8 +71,7 @@ class Checker:
         folder = self.folder / f"day={day}"
         try:
             path = find(folder, source)
-            check_columns(path, source)
-            findings = report.files[path.name] = Findings()
+            findings = report.files[path.name] = Findings(absent=check_columns(path, source))
             declared = RowRules(self.suites[source], FolderDay(day, self.settings))
             return read_unique(path, source, declared, findings)
         except InputError as error:
@@ -169,6 +168,9 @@ def lines(report: DayReport) -> list[str]:
     counts = ", ".join(f"{count:,} {name}" for name, count in landed.items())
     text = [f"day={report.day}: {'WOULD STOP' if report.stops else 'usable'}{'; ' if counts else ''}{counts}"]
     text += [f"  stops the day: {sentence}" for sentence in report.stops]
+    for name, found in report.files.items():
+        where = f" in the first {SAMPLE} lines" if name.endswith(".jsonl") else ""
+        text += [f"  told: {name} without column {column}{where}, read as null" for column in found.absent]
     for label, kind in (("set aside", "aside"), ("told", "told")):
         for name, found in report.files.items():
             for reason, numbers in sorted(getattr(found, kind).items()):

@@ -1,4 +1,5 @@
-"""Removing a person from landing files that AdLens itself generated. Somebody's own landing folder is only read."""
+"""Removing a person from landing files that AdLens itself generated. Which folders are rewritten, adlens.erase decides:
+generated ones inside ADLENS_HOME. All others are only read."""
 
 from __future__ import annotations
 

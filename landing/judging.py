@@ -34,11 +34,13 @@ KEYS = {
 
 @dataclass
 class Findings:
-    """Row numbers by what is wrong (`aside`) or worth knowing (`told`), for one file."""
+    """Row numbers by what is wrong (`aside`) or worth knowing (`told`), for one file; `absent`: nullable columns that
+    it does not hold."""
 
     landed: int = 0
     aside: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     told: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    absent: list[str] = field(default_factory=list)
 
     @property
     def set_aside(self) -> int:

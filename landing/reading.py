@@ -50,13 +50,16 @@ def find(folder: Path, source: str) -> Path:
     raise InputError(f"{folder.name} holds {which} of {wanted}; wanted one of them; found {', '.join(held)}")
 
 
-def check_columns(path: Path, source: str) -> None:
-    """Raises InputError when the file cannot be opened, or lacks a declared column, or has one of another type."""
+def check_columns(path: Path, source: str) -> list[str]:
+    """Raises InputError when the file cannot be opened, lacks a column that may not be null or has one of another type.
+
+    Returns the nullable columns that it lacks (of JSON lines, that the first ones lack): they are read as null.
+    """
     wanted = {column.name: column.type for column in LANDING[source]}
     found = _parquet_types(path) if path.suffix == ".parquet" else _json_types(path, LANDING[source])
     if found is None:
-        return
-    wrong = [f"column {name} is missing" for name in wanted if name not in found]
+        return []
+    wrong = [f"column {one.name} is missing" for one in LANDING[source] if one.name not in found and not one.nullable]
     wrong += [
         f"column {name} is {found[name]}, wanted {spelt(kind)}"
         for name, kind in wanted.items()
@@ -65,16 +68,20 @@ def check_columns(path: Path, source: str) -> None:
     if wrong:
         lists = [", ".join(f"{name} {spelt(kind)}" for name, kind in one.items()) for one in (wanted, found)]
         raise InputError(f"{path.name}: {'; '.join(wrong)}. Wanted: {lists[0]}. Found: {lists[1]}")
+    return [name for name in wanted if name not in found]
 
 
 def rows(path: Path, source: str) -> Iterator[Read]:
-    """Every row. The file must have passed `check_columns`. Raises InputError when it breaks off in the middle."""
+    """Every row, with a value or None for each declared column. The file must have passed `check_columns`.
+
+    Raises InputError when it breaks off in the middle.
+    """
     read = _parquet_rows(path, LANDING[source]) if path.suffix == ".parquet" else _json_rows(path, LANDING[source])
     for number, values, wrong in read:
         for column in LANDING[source]:
-            if values.get(column.name) == b"":
+            if values.setdefault(column.name, None) == b"":
                 values[column.name] = None
-            if wrong is None and not column.nullable and values.get(column.name) is None:
+            if wrong is None and not column.nullable and values[column.name] is None:
                 wrong = f"{column.name} is missing or empty"
         yield number, values, wrong
 
@@ -90,8 +97,9 @@ def _parquet_rows(path: Path, columns: tuple[Column, ...]) -> Iterator[Read]:
     first = 1
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(BATCH, columns=[column.name for column in columns]):
-                lists = {column.name: _plain(batch.column(column.name), column.type) for column in columns}
+            there = [column for column in columns if column.name in file.schema_arrow.names]
+            for batch in file.iter_batches(BATCH, columns=[column.name for column in there]):
+                lists = {column.name: _plain(batch.column(column.name), column.type) for column in there}
                 for at in range(batch.num_rows):
                     values: Values = {name: values[at] for name, values in lists.items()}
                     yield first + at, values, _not_text(values)

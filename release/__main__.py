@@ -219,6 +219,7 @@ COMMANDS = {
 APART = {  # with options of their own
     ("gate", "demo"): "release.judging.gate_demo",
     ("served-quality",): "release.judging.served_quality",
+    ("tidy",): "release.publishing.tidy",
 }
 
 

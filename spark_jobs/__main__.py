@@ -14,7 +14,7 @@ if not __package__:  # run by path (spark-submit): the folder above is the root 
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(entry for entry in sys.path if Path(entry or ".").resolve() != here)]
 
-from contracts import history, report, settings
+from contracts import history, keeping, report, settings
 from contracts.days import Days, parse_day
 from contracts.errors import AdLensError
 
@@ -38,7 +38,10 @@ def parser() -> argparse.ArgumentParser:
     stages = top.add_subparsers(dest="stage", required=True)
     for name, (_, what) in STAGES.items():
         stage = stages.add_parser(name, help=what, description=what)
-        stage.add_argument("--start", required=True, metavar="YYYY-MM-DD", help="first day")
+        if name == "maintain":
+            keeping.add_day(stage)
+        else:
+            stage.add_argument("--start", required=True, metavar="YYYY-MM-DD", help="first day")
         stage.add_argument("--end", metavar="YYYY-MM-DD", help="day after the last (default: the day after start)")
         if name in history.CATCHES_UP:
             stage.add_argument("--catch-up", action="store_true", help="first build the days before it that it needs")
@@ -92,6 +95,8 @@ def caught_up(spark: SparkSession, ours: settings.Settings, stage: str, days: Da
 def main(argv: list[str] | None = None) -> int:
     asked = parser().parse_args(argv)
     try:
+        if asked.stage == "maintain":
+            asked.start = keeping.counted_from(settings.load(), asked.start, asked.at_latest).isoformat()
         options = {name: getattr(asked, name) for name in ("most", "dry_run") if hasattr(asked, name)}
         said = run(asked.stage, asked.start, asked.end, getattr(asked, "catch_up", False), options)
     except AdLensError as error:

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 from contracts import paths
 from contracts.artifacts import write_atomically
 from contracts.days import parse_day, training_days
-from contracts.features import built
+from contracts.features import built, lookback
 from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import declared
 from spark_jobs import delta
-from spark_jobs.features import lookback
 
 if TYPE_CHECKING:
     import pyarrow as pa

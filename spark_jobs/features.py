@@ -21,7 +21,7 @@ from contracts.commits import LOOKED_BACK, Cause
 from contracts.days import Days, day_start
 from contracts.errors import MissingArtifact
 from contracts.feature import Feature
-from contracts.features import built
+from contracts.features import built, lookback
 from contracts.report import StageReport
 from contracts.settings import Settings
 from spark_jobs import delta, history
@@ -48,11 +48,6 @@ class Landed:
     clicked: DataFrame
     acts: DataFrame
     few_ads: bool
-
-
-def lookback(features: Sequence[Feature]) -> int:
-    """Folders that the snapshot's features look back on, its own included; at least one."""
-    return max([1, *(feature.transform.folders for feature in features)])
 
 
 def stamps(spark: SparkSession, days: Days, settings: Settings) -> DataFrame:

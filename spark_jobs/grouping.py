@@ -8,7 +8,7 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from contracts.settings import LandingSettings
+from contracts.settings import LandingSettings, Settings
 from spark_jobs import skew
 from spark_jobs.skew import SALT
 from spark_jobs.slices import SLICE, Slices
@@ -33,9 +33,11 @@ def hashed_place(hashed: SparkColumn) -> SparkColumn:
     return (F.shiftright(hashed, 11) + F.lit(1 << 52)) / F.lit(float(1 << 53))
 
 
-def by_ad(settings: LandingSettings) -> Rule:
-    """In the order of the impressions' hashes: a shuffle that repeats, and that no partitioning changes."""
-    beside = (F.xxhash64("impression_id").alias("_o1"), F.col("impression_id").alias("_o2"))
+def by_ad(settings: Settings) -> Rule:
+    """In the order of the impressions' hashes with the seed: a shuffle that repeats, that no partitioning changes, and
+    that another seed deals anew. A day that is not written again keeps the order of the seed that wrote it."""
+    hashed = F.xxhash64("impression_id", F.lit(settings.seed).cast("long"))
+    beside = (hashed.alias("_o1"), F.col("impression_id").alias("_o2"))
     return Rule(settings.ad_group_size, beside, ("_o1", "_o2"), hashed_place(F.col("_o1")))
 
 

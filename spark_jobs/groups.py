@@ -20,14 +20,13 @@ from pyspark.sql.types import ArrayType, StructType
 from contracts.commits import LOOKED_BACK, Cause
 from contracts.days import Days
 from contracts.errors import MissingArtifact
-from contracts.features import Feature, built
+from contracts.features import Feature, built, lookback
 from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import Table
 from spark_jobs import delta, grouping, point_in_time, relabelled, schema, skew
 from spark_jobs.caching import cached
 from spark_jobs.expressions import code, code_columns, context_values
-from spark_jobs.features import lookback
 from spark_jobs.point_in_time import KEYS, Moment
 from spark_jobs.slices import SLICE, Slices, sized
 

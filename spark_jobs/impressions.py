@@ -74,7 +74,7 @@ def scope(settings: Settings, days: Days) -> Scope:
 def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     """Ingest the folders of `days`. Raises InputError when one cannot be taken as it is."""
     landing = settings.landing_path
-    landing_reader.check_days(landing, days)
+    absent = landing_reader.check_days(landing, days)
     s = scope(settings, days)
     before = landing_reader.day_before(s.run[0])
     beside = [(day, "clicks") for day in s.early] + [(before, "ads")] * _landed(settings, before)
@@ -85,7 +85,7 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     with ExitStack() as until:
         report = _ingest(spark, settings, days, s, until)
     landing_reader.check_unchanged(landed)
-    return report
+    return report.model_copy(update={"remarks": [*report.remarks, *absent]})
 
 
 def _landed(settings: Settings, day: str) -> bool:

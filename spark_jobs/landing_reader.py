@@ -1,7 +1,7 @@
 """Landing files -> Spark frames, each row with what is wrong with its form.
 
 What makes a whole file unusable raises InputError before Spark starts on it; what is wrong with one row becomes the
-row's `_reason`, and the row goes to quarantine.
+row's `_reason`, and the row goes to quarantine. A column that may be null need not be there: it is read as null.
 """
 
 from __future__ import annotations
@@ -71,15 +71,27 @@ def find_file(landing: Path, day: str, source: str) -> Path:
     return found[0]
 
 
-def check_days(landing: Path, days: Days) -> None:
-    """Every day of the interval has its five files with the declared columns. Raises InputError for the first wrong."""
+def check_days(landing: Path, days: Days) -> list[str]:
+    """Every day of the interval has its five files with the declared columns. Raises InputError for the first wrong.
+
+    Returns a remark on each nullable column that files do not hold: a loss that nobody meant must be seen.
+    """
     there = landed_days(landing)
     first = days.start.isoformat()
     if first < there[0]:
         raise InputError(f"{first} is before the first day of {landing}; the first landing folder is {there[0]}")
+    absent: dict[str, list[str]] = {}
     for day in days.texts():
         for source in LANDING:
-            check_file(find_file(landing, day, source), source)
+            path = find_file(landing, day, source)
+            for name in check_file(path, source):
+                where = f" in the first {_SAMPLE} lines" if path.suffix == ".jsonl" else ""
+                absent.setdefault(f"{path.name} without column {name}{where}, read as null", []).append(day)
+    return [f"{what}: {_listed(found)}" for what, found in absent.items()]
+
+
+def _listed(days: Sequence[str]) -> str:
+    return ", ".join(days) if len(days) <= 3 else f"{len(days)} days, {days[0]} to {days[-1]}"
 
 
 def stamps(files: Iterable[Path]) -> Stamps:
@@ -99,14 +111,17 @@ def _stamp(file: Path) -> tuple[int, int]:
     return told.st_size, told.st_mtime_ns
 
 
-def check_file(path: Path, source: str) -> None:
-    """Raises InputError when the file cannot be read or has not the declared columns and types."""
+def check_file(path: Path, source: str) -> list[str]:
+    """Raises InputError when the file cannot be read, lacks a column that may not be null or has one of another type.
+
+    Returns the nullable columns that it lacks (of JSON lines, that the first ones lack).
+    """
     columns = LANDING[source]
     found = _parquet_columns(path) if path.suffix == ".parquet" else _json_columns(path, columns)
     if found is None:
-        return
+        return []
     wanted = {one.name: one.type for one in columns}
-    missing = [name for name in wanted if name not in found]
+    missing = [one.name for one in columns if one.name not in found and not one.nullable]
     other = [name for name in wanted if name in found and not _fits(wanted[name], found[name])]
     if missing or other:
         wrong = [f"column {name} is missing" for name in missing]
@@ -115,6 +130,7 @@ def check_file(path: Path, source: str) -> None:
             f"{path}: {'; '.join(wrong)}. Wanted: {', '.join(f'{n} {_spelt(t)}' for n, t in wanted.items())}. "
             f"Found: {', '.join(f'{n} {t}' for n, t in found.items())}"
         )
+    return [name for name in wanted if name not in found]
 
 
 def read(spark: SparkSession, landing: Path, source: str, days: Sequence[str]) -> DataFrame:

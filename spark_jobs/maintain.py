@@ -19,15 +19,13 @@ from datetime import date, timedelta
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from contracts import delta_log, paths
+from contracts import delta_log, keeping, paths
 from contracts.commits import Cause
 from contracts.days import Days
-from contracts.errors import InputError
-from contracts.features import built
 from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import STAGED, TABLES, VISUAL_TABLE, group_tables
-from spark_jobs import delta, features, schema
+from spark_jobs import schema
 
 STAGE = "9-maintain"
 MESSAGE = "spark.databricks.delta.commitInfo.userMetadata"
@@ -53,25 +51,14 @@ class Plan:
         return not (self.days or self.compact or self.bare or self.properties or self.unneeded)
 
 
-def first_kept(settings: Settings, day: date) -> date:
-    """The oldest day that maintenance at `day` keeps: window and held-out day, lateness, the longest look-back of a
-    history, and as many days again as runs may be repeated."""
-    look_back = features.lookback(built(settings))
-    kept = settings.window_days + 1 + settings.lateness_days + look_back + settings.rerun_days
-    return day - timedelta(days=kept - 1)
-
-
 def run(spark: SparkSession, settings: Settings, days: Days, dry_run: bool = False) -> StageReport:
     """Maintain all tables as of the interval's last day; with `dry_run` only say what would be done.
 
-    Raises InputError when that day is not published: a mistyped day in the future would delete everything.
+    Raises InputError when that day is after the newest published one, MissingArtifact when none is published.
     """
     began = time.monotonic()
-    last = days.end - timedelta(days=1)
-    published = max(delta.built_days(settings, "impressions"), default="none")
-    if published == "none" or last.isoformat() > published:
-        raise InputError(f"maintenance counts back from a published day; {last} is after the last one, {published}")
-    cut = first_kept(settings, last)
+    last = keeping.counted_from(settings, (days.end - timedelta(days=1)).isoformat())
+    cut = keeping.first_kept(settings, last)
     plans = [_plan(settings, name, cut) for name in tables(settings)]
     if not dry_run:
         with _vacuum_options(spark):

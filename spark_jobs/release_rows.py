@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from contracts import quarantined
 from contracts.days import Days, parse_day
 from contracts.errors import InputError
-from contracts.features import built
+from contracts.features import built, lookback
 from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import LANDING, TABLES
@@ -72,7 +72,7 @@ def release(
 def following(settings: Settings, day: str) -> list[tuple[Run, Days]]:
     """(stage, days) after stage 1: the audit of the day; the snapshots of the published days that look back on it; the
     groups of the days that see those."""
-    own, folders = parse_day(day), features.lookback(built(settings))
+    own, folders = parse_day(day), lookback(built(settings))
     found: list[tuple[Run, Days]] = [(quality.run, Days.parse(day))]
     reaches: list[tuple[Run, str, int]] = [
         (features.run, "user_features", folders),

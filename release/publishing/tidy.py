@@ -10,17 +10,19 @@ on with, and caches of decoded pictures that are full of some which the kept cat
 
 from __future__ import annotations
 
+import argparse
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deltalake import DeltaTable
 
-from contracts import artifacts, paths
+from contracts import artifacts, keeping, paths
 from contracts.bundle import INFO, BundleInfo
 from contracts.delta_dataset import dataset
 from contracts.errors import AdLensError
-from contracts.settings import Settings
+from contracts.settings import Settings, load
 from release.publishing import publications
 from release.publishing.candidate import DRAFT, abandoned
 from release.publishing.publications import Entry
@@ -119,3 +121,16 @@ def _pictures(settings: Settings) -> list[Path]:
 def _size(one: Path) -> int:
     files = one.rglob("*") if one.is_dir() else [one]
     return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def main(argv: Sequence[str]) -> int:
+    """`python -m release tidy`: the release's part of maintenance, by the same days as the tables' part."""
+    parser = argparse.ArgumentParser(prog="python -m release tidy", description=__doc__)
+    keeping.add_day(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only say what would go, and bytes")
+    asked, settings = parser.parse_args(argv), load()
+    first_kept = keeping.first_kept(settings, keeping.counted_from(settings, asked.start, asked.at_latest))
+    done = tidy(settings, first_kept.isoformat(), asked.dry_run)
+    word = "would be removed" if asked.dry_run else "removed"
+    print(f"release: {len(done.paths)} artifacts, bundles and decoded pictures, {done.size:,} bytes {word}", flush=True)
+    return 0

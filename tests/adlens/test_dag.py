@@ -3,14 +3,19 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import jinja2
 import pytest
 
 from adlens import airflow_home
 from contracts import pools
 from contracts.settings import Settings
 from contracts.tables import declared
+from dags import interval
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 _READ = """
 import json, sys
@@ -40,7 +45,7 @@ print(json.dumps({
     "dags": {d.dag_id: {
         "tasks": {t.task_id: [t.task_type, t.pool, sorted(t.downstream_task_ids)] for t in d.tasks},
         "params": {name: d.params.get_param(name).schema for name in d.params}, "runs": d.max_active_runs,
-        "catchup": d.catchup, "timetable": type(d.timetable).__name__, "doc": bool(d.doc_md),
+        "catchup": d.catchup, "timetable": type(d.timetable).__name__, "doc": d.doc_md,
         "past": any(t.depends_on_past for t in d.tasks), "deadline": bool(d.deadline),
         "serialized": DagSerialization.from_dict(DagSerialization.to_dict(d)).dag_id,
     } for d in bag.dags.values()},
@@ -52,6 +57,7 @@ print(json.dumps({
     "arguments": {name: bag.dags[d].get_task(name).application_args for d, name in (
         ("adlens_daily", "quality"), ("adlens_daily", "groups"), ("adlens_rebuild", "rebuild"),
         ("adlens_maintenance", "maintain"))},
+    "tidy": bag.dags["adlens_maintenance"].get_task("tidy").bash_command,
     "taken": [taken(dag, values) for values in json.loads(sys.argv[2])],
     "skipped": [skipped(groups, values) for values in json.loads(sys.argv[3])],
 }, default=str))
@@ -116,9 +122,55 @@ def test_tasks_and_order_of_the_daily_one(laptop):
 def test_the_others_call_their_stages(laptop):
     words = [word for word in laptop["arguments"]["rebuild"] if not word.startswith("{{")]
     assert words == ["rebuild", "--start", "--end", "--most"]
-    assert laptop["arguments"]["maintain"][:2] == ["maintain", "--start"]
-    tasks = laptop["dags"]["adlens_backfill"]["tasks"]
-    assert tasks["days"][2] == sorted(("impressions", "quality", "features", "groups"))
+
+
+def test_groups_of_a_range_wait_for_its_features(laptop):
+    """Groups of the range's second day need the snapshot of its first, which the same run makes."""
+    down = {name: task[2] for name, task in laptop["dags"]["adlens_backfill"]["tasks"].items()}
+    assert down.pop("days") == sorted(("impressions", "quality", "features", "groups"))
+    assert down == {
+        "impressions": ["quality"],
+        "quality": ["features"],
+        "features": ["groups", "materialise"],
+        "groups": ["release"],
+        "materialise": ["release"],
+        "release": [],
+    }
+
+
+def rendered(text: str, conf: dict | None, logical_date: datetime | None, run_type: str) -> list[str]:
+    """As Airflow would: a scheduled run's interval ends a week after its logical date."""
+    run = {"conf": conf, "run_type": run_type}
+    values = {"at_latest": interval.at_latest, "time_zone": "UTC", "dag_run": run}
+    if logical_date:
+        values |= {"logical_date": logical_date, "data_interval_end": logical_date + timedelta(days=7)}
+    return jinja2.Template(text).render(values).split()
+
+
+@pytest.mark.parametrize(
+    "conf, logical_date, run_type, words",
+    [
+        ({}, datetime(2026, 2, 8, 5, tzinfo=UTC), "scheduled", ["--at-latest", "2026-02-14"]),
+        (None, None, "manual", ["--at-latest", "newest"]),
+        ({"day": "2026-02-03"}, None, "manual", ["--start", "2026-02-03"]),
+    ],
+)
+def test_maintenance_of_tables_and_release_counts_from_one_day(laptop, conf, logical_date, run_type, words):
+    """A named day must be published; the clock's is a bound only, so a refused Saturday stops nothing."""
+    assert {name: task[::2] for name, task in laptop["dags"]["adlens_maintenance"]["tasks"].items()} == {
+        "maintain": ["SparkSubmitOperator", ["tidy"]],
+        "tidy": ["BashOperator", []],
+    }
+    of_tables = rendered(" ".join(laptop["arguments"]["maintain"]), conf, logical_date, run_type)
+    of_release = rendered(laptop["tidy"], conf, logical_date, run_type)
+    assert of_tables == ["maintain", *words]
+    assert of_release == [sys.executable, "-m", "release", "tidy", *words]
+
+
+def test_maintenance_says_where_its_rules_are(laptop, cluster):
+    assert "docs/tables.md" in laptop["dags"]["adlens_maintenance"]["doc"]
+    assert (REPOSITORY / "docs" / "tables.md").read_text().count("## Maintenance") == 1
+    assert cluster["dags"]["adlens_maintenance"]["tasks"]["tidy"][1] == "adlens_release"  # never beside a publication
 
 
 def test_a_failed_task_is_tried_again_with_back_off_and_ends_in_time(laptop):

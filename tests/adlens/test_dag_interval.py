@@ -11,7 +11,7 @@ import pytest
 from adlens import airflow_home
 from contracts.errors import InputError
 from contracts.settings import Settings
-from dags.interval import chunks, days_between, last_whole_day, resolve_day, shifted
+from dags.interval import at_latest, chunks, days_between, last_whole_day, resolve_day, shifted
 
 SHANGHAI, PACIFIC, BERLIN = "Asia/Shanghai", "America/Los_Angeles", "Europe/Berlin"
 _RUNS = """
@@ -81,6 +81,20 @@ def test_a_week_is_about_its_last_day(timetables):
     )  # Sunday 5:00 in Shanghai; the Saturday before the next
     asked = last_whole_day({"day": "2026-02-03"}, None, None, SHANGHAI)
     assert asked == "2026-02-03"
+
+
+@pytest.mark.parametrize(
+    "conf, logical_date, interval_end, run_type, bound",
+    [
+        ({}, datetime(2026, 2, 8, 5, tzinfo=UTC), datetime(2026, 2, 15, 5, tzinfo=UTC), "scheduled", "2026-02-14"),
+        ({}, datetime(2026, 2, 18, 9, 3, tzinfo=UTC), datetime(2026, 2, 15, 5, tzinfo=UTC), "manual", "2026-02-18"),
+        ({"day": None}, None, None, "manual", "newest"),
+        (None, None, None, "manual", "newest"),
+        ({"day": "2026-02-03"}, None, None, "manual", "2026-02-03"),
+    ],
+)
+def test_up_to_which_day_a_run_maintains(conf, logical_date, interval_end, run_type, bound):
+    assert at_latest(conf, logical_date, interval_end, "UTC", run_type) == bound
 
 
 def test_the_default_schedule_is_window_and_grace_after_midnight():

@@ -65,9 +65,24 @@ def test_a_bad_file_stops_the_day(tmp_path: Path, name: str, spoil: Callable[[Pa
 
 def test_a_missing_json_column_stops_the_day(tmp_path: Path) -> None:
     file = write(tmp_path, rows(), jsonl=True) / "users.jsonl"
-    file.write_text('{"user_id": "u1"}\n')
+    file.write_text('{"age_band": "25-34"}\n')
     code, text = said(tmp_path)
-    assert code == 2 and "users.jsonl: column age_band is missing" in text
+    assert code == 2 and "users.jsonl: column user_id is missing. Wanted: user_id string, age_band" in text
+
+
+@pytest.mark.parametrize("jsonl", [False, True])
+def test_a_column_that_may_be_null_need_not_be_there(tmp_path: Path, jsonl: bool) -> None:
+    file = write(tmp_path, rows(), jsonl) / ("ads.jsonl" if jsonl else "ads.parquet")
+    if jsonl:
+        file.write_text('{"ad_id": "a1"}\n{"ad_id": "a2", "brand_id": "b"}\n')
+    else:
+        pq.write_table(pq.read_table(file).select(["ad_id", "brand_id"]), file)
+    code, text = said(tmp_path)
+    where = " in the first 200 lines" if jsonl else ""
+    assert code == 0 and f"  told: {file.name} without column image{where}, read as null" in text
+    assert "without column brand_id" not in text and "set aside" not in text
+    word = "lines" if jsonl else "rows"
+    assert f"  told: {file.name}, {word} 1, 2: ad without a picture; a reserved one stands in" in text
 
 
 def test_an_empty_clicks_file_is_no_fault(tmp_path: Path) -> None:

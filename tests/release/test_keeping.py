@@ -14,6 +14,7 @@ from contracts import artifacts, paths
 from contracts.artifacts import Manifest
 from contracts.errors import MissingArtifact
 from contracts.settings import Settings
+from release import __main__ as release
 from release.publishing import publications
 from release.publishing.candidate import DRAFT, draft_folder
 from release.publishing.publications import Entry
@@ -72,6 +73,23 @@ def test_only_what_no_publication_names_goes(tmp_path: Path) -> None:
     assert tidy(settings, KEPT_FROM).paths == []
     stay = [ancestor, champion, table, decision, fresh, named, young, going, *caches[2:]]
     assert all(Path(one).exists() for one in stay)
+
+
+def test_the_release_is_tidied_by_the_days_of_the_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`python -m release tidy`, as the DAG calls it: counted back from the newest published day, not from the clock."""
+    settings = Settings(home=tmp_path)
+    monkeypatch.setenv("ADLENS_HOME", str(tmp_path))
+    assert release.main(["tidy"]) == 5 and "no published day" in capsys.readouterr().err
+    day = pa.table({"day": ["2026-02-19"], "impression_id": ["i"]})
+    write_deltalake(paths.table(settings, "impressions"), day, partition_by=["day"])
+    old, kept = (artifact(settings, "model", day, "m") for day in ("2025-12-31", "2026-01-01"))  # 50 days are kept
+    assert release.main(["tidy", "--start", "2026-02-22"]) == 2
+    assert release.main(["tidy", "--at-latest", "2026-02-22", "--dry-run"]) == 0 and Path(old).exists()
+    assert "release: 1 artifacts" in capsys.readouterr().out
+    assert release.main(["tidy", "--at-latest", "2026-02-22"]) == 0
+    assert not Path(old).exists() and Path(kept).exists()
 
 
 def test_a_run_can_be_repeated_while_its_files_are_there(tmp_path: Path) -> None:

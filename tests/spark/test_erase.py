@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
-from adlens.erase import erase_user, main
+from adlens.erase import erase_user, main, why_left
 from contracts import erasures
 from contracts.artifacts import Manifest
 from contracts.days import Days
@@ -240,6 +241,40 @@ def test_an_online_value_goes_from_redis() -> None:
     for removed in (1, 0):
         assert online_erase.from_redis(client, "adlens", online_erase.serialized(HER, 3)) == removed
     assert client.held == {key(OTHER): 2}
+
+
+@pytest.mark.parametrize(
+    ("where", "generated", "why"),
+    [
+        ("home/landing", True, "^$"),  # rewritten
+        ("home/landing", False, "^is not written by AdLens$"),
+        ("elsewhere", True, r"^was generated, but outside ADLENS_HOME \(.*home\), and is only read$"),
+        ("elsewhere", False, "^is not written by AdLens$"),
+    ],
+)
+def test_only_a_generated_folder_inside_the_home_is_rewritten(
+    tmp_path: Path, where: str, generated: bool, why: str
+) -> None:
+    (tmp_path / where).mkdir(parents=True)
+    if generated:
+        (tmp_path / where / "generator.json").write_text("{}")
+    assert re.search(why, why_left(Settings(home=tmp_path / "home", landing=tmp_path / where)))
+
+
+def test_a_folder_generated_elsewhere_is_not_touched_and_said(
+    spark: SparkSession, settings: Settings, landing: LandingFolder
+) -> None:
+    landing.day("2026-01-01", users=[(HER, "25-34", "f", "north", "low")])
+    (landing.root / "generator.json").write_text("{}")
+    file = landing.root / "day=2026-01-01" / "users.parquet"
+    before = file.read_bytes()
+    days = Days.parse("2026-01-01")
+    ddl = "day string, user_id string, age_band string, gender string, region string, price_sensitivity string"
+    people = spark.createDataFrame([("2026-01-01", HER, None, None, None, None)], ddl)
+    delta.write_days(spark, settings, "users", people, days.texts())
+    said = erase_user(spark, settings, HER, ASKED, "a test")
+    assert "users: 1 rows" in said and file.read_bytes() == before
+    assert any("outside ADLENS_HOME" in one and "out of it yourself" in one for one in said)
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ def _table(folder: Path, change: Callable[[pa.Table], pa.Table]) -> None:
     pq.write_table(change(pq.read_table(path, partitioning=None)), path)
 
 
-def _without_position(folder: Path) -> None:
-    _table(folder, lambda table: table.drop_columns(["position"]))
+def _without_ad(folder: Path) -> None:
+    _table(folder, lambda table: table.drop_columns(["ad_id", "position"]))
 
 
 def _text_position(folder: Path) -> None:
@@ -74,7 +74,7 @@ def _json_other_type(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (_without_position, "impressions.parquet: column position is missing. Wanted: impression_id string"),
+        (_without_ad, "impressions.parquet: column ad_id is missing. Wanted: impression_id string.* Found: .*shown_at"),
         (_text_position, "column position is string, wanted int32"),
         (_nanoseconds, r"column shown_at is timestamp\[ns, tz=UTC\], wanted timestamp\[us, tz=UTC\]"),
         (_truncated, "impressions.parquet is no complete Parquet file"),
@@ -111,6 +111,33 @@ def test_no_landing_folder_at_all(tmp_path: Path) -> None:
         landing_reader.check_days(tmp_path / "nowhere", Days.parse(DAY))
     with pytest.raises(InputError, match="holds no day; wanted folders named day=YYYY-MM-DD, found nothing"):
         landing_reader.check_days(tmp_path, Days.parse(DAY))
+
+
+def test_a_column_that_may_be_null_need_not_be_there(
+    settings: Settings, landing: LandingFolder, folder: Path
+) -> None:
+    assert landing_reader.check_days(settings.landing_path, Days.parse(DAY)) == []
+    _table(folder, lambda table: table.drop_columns(["query", "position"]))
+    late = '{"user_id": "v", "age_band": "25-34", "gender": null, "region": "north"}'
+    landing.lines(DAY, "users", *['{"user_id": "u", "gender": null}'] * 200, late)  # further down than is looked at
+    assert landing_reader.check_days(settings.landing_path, Days.parse(DAY)) == [
+        f"impressions.parquet without column position, read as null: {DAY}",
+        f"impressions.parquet without column query, read as null: {DAY}",
+        f"users.jsonl without column age_band in the first 200 lines, read as null: {DAY}",
+        f"users.jsonl without column region in the first 200 lines, read as null: {DAY}",
+        f"users.jsonl without column price_sensitivity in the first 200 lines, read as null: {DAY}",
+    ]
+    landing.lines(DAY, "users", '{"age_band": "25-34"}')
+    with pytest.raises(InputError, match="users.jsonl: column user_id is missing"):
+        landing_reader.check_days(settings.landing_path, Days.parse(DAY))
+
+
+def test_many_days_without_a_column_are_one_remark(settings: Settings, landing: LandingFolder) -> None:
+    days = [f"2026-01-0{n}" for n in range(1, 6)]
+    for day in days:
+        _table(landing.day(day), lambda table: table.drop_columns(["query"]))
+    said = landing_reader.check_days(settings.landing_path, Days.parse(days[0], "2026-01-06"))
+    assert said == ["impressions.parquet without column query, read as null: 5 days, 2026-01-01 to 2026-01-05"]
 
 
 def test_an_empty_clicks_file_is_fine(settings: Settings, landing: LandingFolder, folder: Path) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from adlens import changes
 from contracts.days import Days
 from contracts.delta_dataset import dataset
 from contracts.delta_log import live_files
 from contracts.errors import InputError
+from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import TABLES
+from spark_jobs import __main__ as command
 from spark_jobs import delta, maintain
 
 if TYPE_CHECKING:
@@ -23,9 +25,23 @@ if TYPE_CHECKING:
 GONE, FIRST, LAST = "2026-01-03", "2026-01-04", "2026-01-12"
 
 
-def test_what_is_kept_by_default() -> None:
-    """33 days + 3 of lateness + 7 folders of look-back + 7 to run again = 50, the last of them included."""
-    assert maintain.first_kept(Settings(), date(2026, 2, 19)) == date(2026, 1, 1)
+def test_the_stage_takes_a_day_or_a_bound(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the DAG calls it: a bound after the newest published day is no error, a named day is."""
+    asked: list[str] = []
+
+    def run(stage: str, start: str, *others: object) -> StageReport:
+        asked.append(start)
+        return StageReport(stage=stage, day=start, seconds=0.0)
+
+    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setenv("ADLENS_HOME", str(settings.home))
+    assert command.main(["maintain"]) == 5, "nothing is published"
+    days = pa.table({"day": [FIRST, LAST], "impression_id": ["i", "i"]})
+    write_deltalake(delta.address(settings, "impressions"), days, partition_by=["day"])
+    for words in ([], ["--at-latest", "2026-01-17"], ["--start", FIRST]):
+        assert command.main(["maintain", *words]) == 0
+    assert asked == [LAST, LAST, FIRST]
+    assert command.main(["maintain", "--start", "2026-01-17"]) == 2 and len(asked) == 3
 
 
 def test_old_days_go_and_nothing_else(spark: SparkSession, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from contracts import quarantined
 from contracts.days import Days
 from contracts.settings import Settings
-from landing.check import Checker, days_in
+from landing.check import Checker, days_in, lines
 from spark_jobs import delta, impressions
 
 if TYPE_CHECKING:
@@ -111,3 +111,54 @@ def test_they_agree(spark: SparkSession, settings: Settings, landing: LandingFol
     )
     labelled = delta.read(spark, local, "impressions", [day], staged=True).where("label = 1").collect()
     assert sorted(row["impression_id"] for row in labelled) == ["i1", "i6"] and report.clicked == 2
+
+
+def test_a_new_column_that_may_be_null_lands_without_a_stop(
+    spark: SparkSession, settings: Settings, landing: LandingFolder
+) -> None:
+    """Files from before it was declared, a day's or a neighbour's, and JSON that leaves nulls out: null for both."""
+    import pyarrow.parquet as pq
+
+    from contracts import suite_files
+
+    settings = settings.model_copy(update={"max_quarantined_share": 1.0})
+    first, day = "2026-01-01", "2026-01-02"
+    shown = [("i1", at(1, "10:00"), "u", "a", 0, "boots"), ("i2", None, "u", "a", 0, None)]
+    landing.day(first, impressions=shown)
+    landing.day(day)
+    for older in (first, day):
+        file = landing.root / f"day={older}" / "ads.parquet"
+        pq.write_table(pq.read_table(file, partitioning=None).drop_columns(["reviews", "image"]), file)
+    file = landing.root / f"day={first}" / "impressions.parquet"
+    pq.write_table(pq.read_table(file, partitioning=None).drop_columns(["position"]), file)
+    landing.lines(
+        day, "impressions",
+        '{"impression_id": "i3", "shown_at": "2026-01-02T10:00:00Z", "user_id": "u", "ad_id": "a"}',
+        '{"impression_id": "i4", "shown_at": "2026-01-02T10:00:00Z", "user_id": "u", "ad_id": "a", "query": "hat"}',
+        '{"impression_id": "i5", "user_id": "u", "ad_id": "a"}',
+    )  # fmt: skip
+
+    told = []
+    for one in (first, day):
+        said = impressions.run(spark, settings, Days.parse(one))
+        told += [remark for remark in said.remarks if "read as null" in remark]
+    spark_says = Counter()
+    for _, source, reason, n in quarantined.counts(settings, [first, day]):
+        spark_says[source, reason] += n
+    rows = delta.read(spark, settings, "impressions", [first, day], staged=True).collect()
+    assert {(row["impression_id"], row["position"], row["query"]) for row in rows} == {
+        ("i1", None, "boots"), ("i3", None, None), ("i4", None, "hat"),
+    }  # fmt: skip
+    ads = delta.read(spark, settings, "ads", [first, day], staged=True).collect()
+    assert [(row["price"], row["reviews"], row["image"]) for row in ads] == [(1.0, None, None)] * 2
+
+    checker = Checker(landing.root, settings, suite_files.load(landing.root), days_in(landing.root))
+    reports = [checker.check(Days.parse(one).start) for one in (first, day)]
+    assert [report.stops for report in reports] == [[], []]
+    aside = Counter()
+    for report in reports:
+        for file, findings in report.files.items():
+            aside.update({(file.split(".")[0], reason): len(rows) for reason, rows in findings.aside.items()})
+    assert aside == spark_says == Counter({("impressions", "shown_at is missing or empty"): 2})
+    checked = [line.removeprefix("  told: ") for report in reports for line in lines(report) if "read as null" in line]
+    assert [remark.rsplit(": ", 1)[0] for remark in told] == checked and len(checked) == 6

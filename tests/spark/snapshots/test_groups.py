@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import xxhash
 
 from contracts.days import Days, day_start
 from contracts.errors import MissingArtifact
@@ -145,6 +147,56 @@ def test_groups_do_not_depend_on_how_the_work_was_dealt(
     assert again.rows_in == 240
     assert {table: snapshot(settings, table) for table in simple} == simple
     assert {table: delta.version(settings, table) for table in simple} == versions
+
+
+def seeded(impression_id: str, seed: int) -> int:
+    """XXH64 of the id, then of the seed's 8 bytes begun with that; signed, as Spark orders it."""
+    first = xxhash.xxh64(impression_id.encode(), seed=42).intdigest()
+    return int.from_bytes(xxhash.xxh64(struct.pack("<q", seed), seed=first).digest(), "big", signed=True)
+
+
+def test_the_seed_decides_the_order_within_ad_groups_and_nothing_else(
+    spark: SparkSession, settings: Settings, worlds: Any, snapshot: Callable[[Settings, str], list[Row]]
+) -> None:
+    """Another seed: other groups of the same rows, where days are written again. The same seed: the same groups."""
+    from spark_jobs import delta, features, groups
+
+    settings = settings.model_copy(update={"ad_group_size": 4})
+    other = settings.model_copy(update={"seed": 7})
+    world = worlds(days=3, impressions=60)
+    for n, row in enumerate(world.rows["impressions"]):
+        row["ad_id"] = "a5" if n % 3 else row["ad_id"]
+    world.write(spark, settings)
+    features.run(spark, settings, world.days)
+    groups.run(spark, settings, world.days)
+
+    def order(day: str) -> dict[str, list[str]]:
+        """Ad -> ids through its groups, as they follow each other."""
+        found: dict[str, list[str]] = {}
+        of_day = [group for group in snapshot(settings, "ad_groups") if group["day"] == day]
+        for group in sorted(of_day, key=lambda one: int(one["group_id"].rsplit("#", 1)[1])):
+            found.setdefault(group["ad_id"], []).extend(one["impression_id"] for one in group["impressions"])
+        return found
+
+    def by_seed(ids: dict[str, list[str]], seed: int) -> dict[str, list[str]]:
+        return {ad: sorted(some, key=lambda one: seeded(one, seed)) for ad, some in ids.items()}
+
+    kept, last = order("2026-01-02"), order("2026-01-03")
+    rows, users = exploded(snapshot(settings, "ad_groups")), snapshot(settings, "user_groups")
+    assert kept == by_seed(kept, settings.seed) and last == by_seed(last, settings.seed)
+    versions = [delta.version(settings, table) for table in ("ad_groups", "user_groups")]
+
+    groups.run(spark, other, Days.parse("2026-01-03"))
+    assert order("2026-01-03") == by_seed(last, 7) != last
+    assert order("2026-01-02") == kept, "a day that is not written again keeps its order"
+    assert exploded(snapshot(settings, "ad_groups")) == rows and snapshot(settings, "user_groups") == users
+    assert delta.version(settings, "user_groups") == versions[1], "users' impressions are in the order shown"
+    again = delta.version(settings, "ad_groups")
+    groups.run(spark, other, Days.parse("2026-01-03"))
+    assert delta.version(settings, "ad_groups") == again > versions[0]
+
+    groups.run(spark, settings, Days.parse("2026-01-03"))
+    assert order("2026-01-03") == last
 
 
 def test_nothing_of_the_day_or_later_reaches_an_impression(
