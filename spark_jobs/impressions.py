@@ -145,15 +145,15 @@ def _ingest(spark: SparkSession, settings: Settings, days: Days, s: Scope, seen:
     aside = quarantine.all_of(slices, *set_aside, bad_pictures, misfits)
 
     cause = Cause(STAGE, days, "folder ingested", late_clicks(days), JUDGED_AGAIN, seen.by)
-    write = partial(delta.write_days, spark, settings, staged=True, kept=True, cause=cause, seen=seen)
+    write = partial(delta.write_days, spark, settings, staged=True, kept=True, cause=cause)
     with ThreadPoolExecutor(WRITERS) as pool:
         jobs = {
             "ads": pool.submit(write, "ads", ads, s.run),
             **{name: pool.submit(write, name, kept(cleaned[name], name), s.run) for name in STAGED_AS_THEY_ARE},
-            "quarantine": pool.submit(write, "quarantine", aside, s.run + s.rejudged),
+            "quarantine": pool.submit(write, "quarantine", aside, s.run + s.rejudged, seen=seen),
         }
         results = {name: job.result() for name, job in jobs.items()}
-    results["impressions"] = write("impressions", labelled, s.relabelled + s.run)
+    results["impressions"] = write("impressions", labelled, s.relabelled + s.run, seen=seen)
     said = _report(spark, settings, s, refused, clicked, results)
     return said.model_copy(update={"counts": said.counts | forgotten.counts(erased)}) if erased else said
 

@@ -5,11 +5,11 @@ No lock: nothing is left of a run that dies. Nothing but Delta's log: it holds b
 A run notes the versions of these tables before it reads any of them. A commit of somebody else since then that changes
 rows of the run's days means that it worked from what is no longer there; it then stops with an error that is worth
 another try, and the next try reads anew. Stage 2 only looks at its end, because what it writes is a copy. Stage 1
-reads again what it has written:
+reads again what it has written of labels and set-aside rows:
 
-- Each write first takes a number (`turn`), then looks (`check`), then commits under that number. Delta gives a number
-  only once: of two runs that both looked before either wrote one commits, and the other's commit conflicts or is left
-  out; it looks again and finds the first one's. So no write goes over rows that its run has not read. (A commit
+- Each write of these first takes a number (`turn`), then looks (`check`), then commits under that number. Delta gives
+  a number only once: of two runs that both looked before either wrote one commits, and the other's commit conflicts or
+  is left out; it looks again and finds the first one's. So no write goes over rows that its run has not read. (A commit
   without a number, `erase`'s, is found by the looks, and by Delta itself from the start of the write on.)
 - After its last write a run looks once more. All of the other's commits lie before the first look or after the last
   one then; whichever of two runs ends later has looked after the other's writes. If both end well, they might as well

@@ -12,7 +12,7 @@ from contracts.commits import Cause
 from contracts.days import Days
 from contracts.errors import DamagedArtifact
 from contracts.settings import Settings
-from spark_jobs import delta, impressions, maintain
+from spark_jobs import delta, impressions, maintain, quality
 from spark_jobs.seen import Seen
 from tests.spark.test_concurrent_writes import COLUMNS as USERS
 from tests.spark.test_impressions_order import contents, five_days, run
@@ -48,6 +48,7 @@ def after_the_last_look(patch: pytest.MonkeyPatch, other: Callable[[], object]) 
     patch.setattr(Seen, "turn", turn)
 
 
+ERASED = '{"stage": "erase", "start": "2026-01-01", "end": "2026-01-02", "why": {"2026-01-01": "gone"}}'
 MEETINGS = ((before_the_first_write, 2, 1), (after_the_last_look, 1, 2))
 
 
@@ -71,6 +72,24 @@ def test_two_runs_at_once_then_the_refused_one_again(
         assert contents(spark, one) == wanted, moment.__name__
 
 
+def test_an_audit_beside_which_its_day_was_staged_again(
+    spark: SparkSession, settings: Settings, landing: LandingFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have published labels that were already changed."""
+    five_days(landing)
+    run(spark, settings, 1)
+    real, where = quality._figures, delta.address(settings, "impressions", staged=True)
+
+    def figures(*args: Any) -> Any:
+        with maintain.message(spark, ERASED):
+            spark.sql(f"DELETE FROM delta.`{where}` WHERE impression_id = 'e'")
+        return real(*args)
+
+    monkeypatch.setattr(quality, "_figures", figures)
+    with pytest.raises(DamagedArtifact, match="table staged/impressions: erase of .* run the day again"):
+        quality.run(spark, settings, Days.parse("2026-01-01"))
+
+
 def test_what_concerns_a_run(spark: SparkSession, settings: Settings) -> None:
     """Not a day out of reach, not what leaves all rows as they are, not its own commits; an erasure does: else the run
     would write the person's rows, which it has read before, back again."""
@@ -87,8 +106,7 @@ def test_what_concerns_a_run(spark: SparkSession, settings: Settings) -> None:
     spark.sql(f"OPTIMIZE delta.`{where}`")
     write("2026-01-02", seen=seen)
     seen.check()
-    message = '{"stage": "erase", "start": "2026-01-01", "end": "2026-01-02", "why": {"2026-01-01": "gone"}}'
-    with maintain.message(spark, message):
+    with maintain.message(spark, ERASED):
         spark.sql(f"DELETE FROM delta.`{where}` WHERE day = '2026-01-01'")
     with pytest.raises(DamagedArtifact, match="table users: erase of .* run the day again"):
         seen.check()
