@@ -18,7 +18,8 @@ from contracts.days import Days
 
 
 class Commit(BaseModel):
-    """`why`: day written or deleted -> reason; `again`: those of them that held rows before."""
+    """`why`: day written or deleted -> reason; `again`: those of them that held rows before; `by`: the mark of a run
+    that may meet others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,6 +28,7 @@ class Commit(BaseModel):
     end: str
     why: dict[str, str]
     again: list[str] = []
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Cause:
     reason: str
     before: str = ""
     after: str = ""
+    by: str = ""
 
     def message(self, days: Sequence[str], held: Collection[str] = ()) -> str:
         """The commit's message. `days`: what is written; `held`: days that held rows before."""
@@ -46,7 +49,8 @@ class Cause:
         other = {day: self.before if day < start else self.after if day >= end else "" for day in days}
         why = {day: other[day] or self.reason for day in days}
         again = [day for day in days if day in held]
-        return Commit(stage=self.stage, start=start, end=end, why=why, again=again).model_dump_json()
+        said = Commit(stage=self.stage, start=start, end=end, why=why, again=again, by=self.by)
+        return said.model_dump_json(exclude=None if self.by else {"by"})
 
 
 JUDGED_AGAIN = "clicks that had waited for another day were judged again"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from delta import exceptions
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
@@ -22,6 +23,7 @@ from contracts.settings import Settings
 from contracts.tables import STAGED, TABLES, Table, declared
 from spark_jobs import schema
 from spark_jobs.conflicts import persevere
+from spark_jobs.seen import Seen
 
 # table -> constraint's name -> SQL. Delta refuses a commit that breaks one.
 CHECKS: dict[str, dict[str, str]] = {
@@ -111,14 +113,16 @@ def row_counts(settings: Settings, name: str, days: Sequence[str], staged: bool 
 
 def write_days(
     spark: SparkSession, settings: Settings, name: str, frame: DataFrame, days: Sequence[str], staged: bool = False,
-    kept: bool = False, cause: Cause | None = None,
+    kept: bool = False, cause: Cause | None = None, seen: Seen | None = None,
 ) -> WriteResult:  # fmt: skip
     """Make the table's `days` equal to `frame`, in one commit, or in none where they already are.
 
     `frame` holds rows of `days` only, laid out as its files shall be: a task writes one file of each day that it holds
     (spark_jobs.slices). A day without rows becomes empty. `kept`: what the frame holds of days that are there already
     is cheaper to compute twice than to cache (cached before, or a plain read). `cause` becomes the commit's message.
-    Raises DamagedArtifact for columns that are not the declared ones, and for rows of other days.
+    `seen`: what the frame was made from, by a run that says so in its `cause`; a write that meets another's is made
+    again only if that still stands.
+    Raises DamagedArtifact for columns that are not the declared ones, for rows of other days, and if `seen` is past.
     """
     table = declaration(name, settings)
     frame = _conformed(table, frame)
@@ -130,10 +134,10 @@ def write_days(
         present = sorted(built_days(settings, name, staged) & set(days))
         if present:
             there = read(spark, settings, name, present, staged)
-            return _compared(frame, there, where, days, kept, cause, present), present
+            return _compared(frame, there, where, days, kept, cause, present, seen), present
         if kept and frame.isEmpty():
             return [], present
-        _overwrite(frame, where, days, cause.message(days) if cause else None)  # nothing to compare with: one pass
+        _overwrite(frame, where, days, cause.message(days) if cause else None, seen)  # nothing to compare with
         return list(days), present
 
     changed, present = persevere(replace, name)
@@ -144,7 +148,7 @@ def write_days(
 
 def _compared(
     frame: DataFrame, there: DataFrame, where: str, days: Sequence[str], kept: bool, cause: Cause | None,
-    present: Sequence[str],
+    present: Sequence[str], seen: Seen | None,
 ) -> list[str]:  # fmt: skip
     """Overwrites the days whose rows are others than those that are there; returns them. Of a new day's rows one is
     looked at, so that all are computed only to be written."""
@@ -157,16 +161,19 @@ def _compared(
         changed = sorted(set(days) - set(same)) if new != old else []
         if changed:
             message = cause.message(changed, present) if cause else None
-            _overwrite(frame.where(~F.col("day").isin(same)), where, changed, message)
+            _overwrite(frame.where(~F.col("day").isin(same)), where, changed, message, seen)
         return changed
     finally:
         if not kept:
             frame.unpersist()
 
 
-def _overwrite(frame: DataFrame, where: str, days: Sequence[str], message: str | None) -> None:
+def _overwrite(
+    frame: DataFrame, where: str, days: Sequence[str], message: str | None, seen: Seen | None = None
+) -> None:
     wanted = ", ".join(f"'{day}'" for day in days)
     options = {"replaceWhere": f"day IN ({wanted})"} | ({"userMetadata": message} if message else {})
+    options |= seen.turn(where) if seen else {}
     try:
         frame.write.format("delta").mode("overwrite").options(**options).save(where)
     except AnalysisException as error:
@@ -175,6 +182,8 @@ def _overwrite(frame: DataFrame, where: str, days: Sequence[str], message: str |
         found = {row["day"] for row in frame.select("day").distinct().collect()}
         _refuse_other_days(found - set(days), days)
         raise
+    if seen and not seen.committed(where):
+        raise exceptions.ConcurrentTransactionException(f"another run wrote {where} in the same moment")
 
 
 def _refuse_other_days(other: set[str], days: Sequence[str]) -> None:

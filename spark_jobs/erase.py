@@ -82,7 +82,7 @@ class Person:
         return frame.where(F.exists(_entries(table), lambda one: one["user_id"] == self.user_id))
 
     def remove(self, name: str, days: list[str]) -> None:
-        """In one commit, or two where a group becomes empty. `days`: those that `find` told."""
+        """In one commit, or two where some groups are hers alone. `days`: those that `find` told."""
         table, where = _declaration(name), paths.table(self.settings, name)
         span = Days(date.fromisoformat(days[0]), date.fromisoformat(days[-1]) + timedelta(days=1))
         inside = f"day IN ({', '.join(repr(day) for day in days)})"
@@ -100,11 +100,15 @@ class Person:
                 self.spark.catalog.dropTempView("adlens_doomed")
             else:
                 entries, hers = _entries(table), f"sha2(one.user_id, 256) = '{self.hash}'"
+                # Groups of nobody else first: emptied, they would be found no more by a run that goes on from there.
+                self.spark.sql(
+                    f"DELETE FROM delta.`{where}` WHERE {inside} AND size({entries}) > 0 "
+                    f"AND forall({entries}, one -> coalesce({hers}, false))"
+                )
                 self.spark.sql(
                     f"UPDATE delta.`{where}` SET {entries} = filter({entries}, one -> NOT coalesce({hers}, false)) "
                     f"WHERE {inside} AND exists({entries}, one -> {hers})"
                 )
-                self.spark.sql(f"DELETE FROM delta.`{where}` WHERE {inside} AND size({entries}) = 0")
 
     def _read(self, name: str) -> DataFrame:
         return delta.read(self.spark, self.settings, *_named(name))

@@ -177,7 +177,8 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     with ExitStack() as until:
         until.enter_context(sized(spark, rows_in))
         landed = _landed(spark, settings, days, features, until)
-        made = {"ad": ad_features(landed, features, until), "user": user_features(landed, features)}
+        # `ad_features` last: whether a snapshot is there is asked of it alone (contracts.history).
+        made = {"user": user_features(landed, features), "ad": ad_features(landed, features, until)}
         written = {
             f"{side}_features": _written(spark, settings, side, frame, wanted, cause) for side, frame in made.items()
         }

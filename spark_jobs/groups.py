@@ -169,13 +169,16 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
 def write(
     spark: SparkSession, settings: Settings, wanted: list[str], days: list[str], cause: Cause
 ) -> tuple[delta.WriteResult, delta.WriteResult]:
-    """`ad_groups` and `user_groups` of `days` made equal to the groups of `wanted`, those of them that form any."""
+    """`ad_groups` and `user_groups` of `days` made equal to the groups of `wanted`, those of them that form any.
+
+    `ad_groups` last: whether a day's groups are there and hold the log's labels is asked of them alone, so that a run
+    which was killed between the two is made up for."""
     rows = sum(delta.row_counts(settings, "impressions", wanted).values())
     with ExitStack() as until:
         until.enter_context(sized(spark, rows))
         made = sources(spark, settings, wanted, until)
-        of_ads = delta.write_days(spark, settings, "ad_groups", groups(made, "ad", settings), days, cause=cause)
         of_users = delta.write_days(spark, settings, "user_groups", groups(made, "user", settings), days, cause=cause)
+        of_ads = delta.write_days(spark, settings, "ad_groups", groups(made, "ad", settings), days, cause=cause)
     return of_ads, of_users
 
 

@@ -3,6 +3,9 @@
 A run over [s, e) ingests its folders, and writes again what they change elsewhere: labels of the built days
 [s - lateness, s), and the quarantined clicks of the ingested folders [e, e + lateness) that were waiting for a day.
 The staged impressions are written last: a day is ingested once its partition is there.
+
+Runs of days near each other depend on each other's folders. Two at once, on whatever machines, do not mix: one of them
+finds that what it read has changed (spark_jobs.seen) and is to be run again.
 """
 
 from __future__ import annotations
@@ -16,16 +19,17 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from contracts import paths, rules, suite_files
+from contracts import erasures, paths, rules, suite_files
 from contracts.commits import JUDGED_AGAIN, Cause, late_clicks
 from contracts.days import Days
 from contracts.report import StageReport
 from contracts.settings import Settings
-from contracts.tables import LANDING, TABLES
+from contracts.tables import LANDING, STAGED, TABLES
 from spark_jobs import cleaning, delta, forgotten, labels, landing_reader, pictures, quarantine, released
 from spark_jobs.caching import cached
 from spark_jobs.cleaning import COPY, kept
 from spark_jobs.landing_reader import RAW, REASON
+from spark_jobs.seen import Seen
 from spark_jobs.slices import Slices, sized
 from spark_jobs.small_frames import small_frame
 
@@ -37,6 +41,8 @@ SMALL_CATALOGUES = 1_000_000  # ads of all the run's days together that are broa
 FEW_CLICKS = 1_000_000  # clicks of the run and around it that are broadcast: some 150 MB on each executor
 FEW_ROWS = 1_000_000  # landed rows that are cached
 STAGED_AS_THEY_ARE = ("users", "behaviours", "clicks")
+# What a run reads that others write: a run whose days lie in this one's reach writes its own into them.
+READ = (*(f"{STAGED}/{name}" for name in ("impressions", "clicks", "quarantine")), released.TABLE, erasures.TABLE)
 OLD = "_old"
 Landed = dict[str, dict[str, int]]  # landing file -> day -> rows
 
@@ -72,9 +78,12 @@ def scope(settings: Settings, days: Days) -> Scope:
 
 
 def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
-    """Ingest the folders of `days`. Raises InputError when one cannot be taken as it is."""
+    """Ingest the folders of `days`. Raises InputError when one cannot be taken as it is, and DamagedArtifact, which is
+    tried again, when one has landed again or another run has written what this one read."""
     landing = settings.landing_path
     absent = landing_reader.check_days(landing, days)
+    reach = max(settings.lateness_days, 1)  # the catalogue of the day before, early clicks of the day after
+    seen = Seen(settings, days.widened(before=reach, after=reach), *READ)
     s = scope(settings, days)
     before = landing_reader.day_before(s.run[0])
     beside = [(day, "clicks") for day in s.early] + [(before, "ads")] * _landed(settings, before)
@@ -83,7 +92,8 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     read = [(day, name) for day in s.run for name in LANDING] + beside
     landed = landing_reader.stamps(landing_reader.find_file(landing, day, name) for day, name in read)
     with ExitStack() as until:
-        report = _ingest(spark, settings, days, s, until)
+        report = _ingest(spark, settings, days, s, seen, until)
+    seen.check()
     landing_reader.check_unchanged(landed)
     return report.model_copy(update={"remarks": [*report.remarks, *absent]})
 
@@ -92,7 +102,7 @@ def _landed(settings: Settings, day: str) -> bool:
     return (settings.landing_path / f"day={day}").is_dir()
 
 
-def _ingest(spark: SparkSession, settings: Settings, days: Days, s: Scope, until: ExitStack) -> StageReport:
+def _ingest(spark: SparkSession, settings: Settings, days: Days, s: Scope, seen: Seen, until: ExitStack) -> StageReport:
     suites = suite_files.load(settings.landing_path)
     landed = {name: landing_reader.rows_in_files(settings.landing_path, name, s.run) for name in LANDING}
     rows = sum(sum(of_days.values()) for of_days in landed.values())
@@ -134,16 +144,16 @@ def _ingest(spark: SparkSession, settings: Settings, days: Days, s: Scope, until
     slices = Slices.of_rows({day: landed["impressions"].get(day, 0) // 100 for day in (*s.run, *s.rejudged)})
     aside = quarantine.all_of(slices, *set_aside, bad_pictures, misfits)
 
-    cause = Cause(STAGE, days, "folder ingested", late_clicks(days), JUDGED_AGAIN)
+    cause = Cause(STAGE, days, "folder ingested", late_clicks(days), JUDGED_AGAIN, seen.by)
     write = partial(delta.write_days, spark, settings, staged=True, kept=True, cause=cause)
     with ThreadPoolExecutor(WRITERS) as pool:
         jobs = {
             "ads": pool.submit(write, "ads", ads, s.run),
             **{name: pool.submit(write, name, kept(cleaned[name], name), s.run) for name in STAGED_AS_THEY_ARE},
-            "quarantine": pool.submit(write, "quarantine", aside, s.run + s.rejudged),
+            "quarantine": pool.submit(write, "quarantine", aside, s.run + s.rejudged, seen=seen),
         }
         results = {name: job.result() for name, job in jobs.items()}
-    results["impressions"] = write("impressions", labelled, s.relabelled + s.run)
+    results["impressions"] = write("impressions", labelled, s.relabelled + s.run, seen=seen)
     said = _report(spark, settings, s, refused, clicked, results)
     return said.model_copy(update={"counts": said.counts | forgotten.counts(erased)}) if erased else said
 

@@ -15,15 +15,17 @@ from contracts.days import Days
 from contracts.errors import MissingArtifact, QualityStop
 from contracts.report import StageReport
 from contracts.settings import Settings
-from contracts.tables import LANDING
+from contracts.tables import LANDING, STAGED
 from spark_jobs import delta, figure_table, figures, landing_reader, measures
 from spark_jobs.audit import Auditor, Failure
 from spark_jobs.figures import Known
 from spark_jobs.impressions import WRITERS
+from spark_jobs.seen import Seen
 from spark_jobs.slices import sized
 
 STAGE = "2-quality"
 LOGS = ("ads", "users", "behaviours", "clicks")  # tables by landing folder
+READ = (*LANDING, "quarantine")  # staged
 # A changed value moves the bounds and drifts of the week after it, and those drifts the bounds of the next.
 REACH = 2 * figures.TRAILING_DAYS
 
@@ -52,7 +54,10 @@ class Judged:
 
 def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     """Audit the staged days and publish them. Raises QualityStop for the first day that fails; the days before it are
-    published, it and the days after it are not."""
+    published, it and the days after it are not. Raises DamagedArtifact, which is tried again, when another run has
+    staged or published rows beside it that bear on these days."""
+    read = [*(f"{STAGED}/{name}" for name in READ), "impressions"]
+    seen = Seen(settings, days.widened(before=REACH, after=REACH), *read)
     staged = delta.built_days(settings, "ads", staged=True) | delta.built_days(settings, "quarantine", staged=True)
     missing = [day for day in days.texts() if day not in staged]
     if missing:
@@ -73,12 +78,13 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     with ThreadPoolExecutor(1) as pool:  # Data Docs' pages are made while Spark writes
         docs = pool.submit(auditor.write_docs)
         if bad is None:
-            report = _publish(spark, settings, scope, judged)
+            report = _publish(spark, settings, scope, judged, seen.by)
         else:
             if bad > days.start:
-                _publish(spark, settings, _scope(settings, Days(days.start, bad)), judged)
+                _publish(spark, settings, _scope(settings, Days(days.start, bad)), judged, seen.by)
             figure_table.write(spark, settings, {bad.isoformat(): known[bad.isoformat()]})
         docs.result()
+    seen.check()
     if bad is None:
         return report
     raise QualityStop(_message(bad.isoformat(), failures, judged))
@@ -97,7 +103,7 @@ def _scope(settings: Settings, days: Days) -> Scope:
 def _counts(spark: SparkSession, settings: Settings, scope: Scope, suites: dict[str, rules.Suite]) -> measures.Counts:
     days = scope.run + scope.newer
     read = partial(delta.read, spark, settings, staged=True)
-    frames = {name: read(name, days) for name in (*LANDING, "quarantine")}
+    frames = {name: read(name, days) for name in READ}
     frames["impressions"] = read("impressions", scope.older + days)
     before = {landing_reader.day_before(day) for day in days}
     frames["ads"] = read("ads", sorted(before | set(days)))
@@ -140,11 +146,11 @@ def _first_failing(auditor: Auditor, days: Days, known: Known) -> date:
     return good
 
 
-def _publish(spark: SparkSession, settings: Settings, scope: Scope, judged: Judged) -> StageReport:
+def _publish(spark: SparkSession, settings: Settings, scope: Scope, judged: Judged, by: str) -> StageReport:
     """Staged rows -> the tables that others read: these days, and the published ones that stage 1 wrote again."""
 
     run = Days.parse(scope.run[0], landing_reader.day_after(scope.run[-1]))
-    cause = Cause(STAGE, run, "audited and published", late_clicks(run), JUDGED_AGAIN)
+    cause = Cause(STAGE, run, "audited and published", late_clicks(run), JUDGED_AGAIN, by)
 
     def publish(name: str, which: list[str]) -> delta.WriteResult:
         staged = delta.read(spark, settings, name, which, staged=True)

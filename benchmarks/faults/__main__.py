@@ -1,6 +1,7 @@
 """Disturbs the data stages in every way there is and compares all tables with an undisturbed sequential run.
 
     python -m benchmarks.faults boundaries    killed between any two commits of every stage, day by day
+    python -m benchmarks.faults jobs          the same of rebuild, release from quarantine, materialise, erase, maintain
     python -m benchmarks.faults kills         SIGKILL to Spark at 30 random moments of a run over all days
     python -m benchmarks.faults airflow       SIGKILL to Airflow and its tasks, or to a task's Spark alone, 30 times
     python -m benchmarks.faults corrupt       50 corrupt landing folders, each mended and run again
@@ -18,13 +19,17 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.faults import world
 from benchmarks.faults.boundaries import every_boundary
 from benchmarks.faults.corrupt import corrupt
+from benchmarks.faults.jobs import JOBS
 from benchmarks.faults.kills import until_done
+from contracts import paths
 from contracts.days import Days
 from contracts.errors import AdLensError, MissingArtifact
 from contracts.settings import Settings, load
@@ -41,6 +46,25 @@ def boundaries(spark: SparkSession, root: Path, interval: Days, rng: random.Rand
             killed[stage] += every_boundary(lambda stage=stage, one=one: world.run(spark, settings, one, (stage,)))
     print(f"killed {sum(killed.values())} times between two commits: {dict(killed)}")
     return compare(spark, root, settings)
+
+
+def jobs(spark: SparkSession, root: Path, interval: Days, rng: random.Random, which: Sequence[str] = ()) -> list[str]:
+    """One after the other over the tables of all the days, built in one call; compared after each."""
+    calm, killed = (world.home(root, f"jobs-{name}") for name in ("undisturbed", "killed"))
+    world.run(spark, calm, interval)
+    shutil.copytree(Path(paths.table(calm, "")), Path(paths.table(killed, "")))
+    wrong = []
+    for name, job in JOBS.items():
+        if which and name not in which:
+            continue
+        for one in (calm, killed):
+            job.finds(spark, one, interval)
+        job.run(spark, calm, interval)
+        died = every_boundary(lambda job=job: job.run(spark, killed, interval))
+        found = world.different(world.contents(spark, calm), world.contents(spark, killed))
+        print(f"{name}: killed {died} times; {', '.join(found) or 'equal'}", flush=True)
+        wrong += [f"{name}: {one}" for one in found]
+    return wrong
 
 
 def kills(spark: SparkSession, root: Path, interval: Days, rng: random.Random) -> list[str]:
@@ -118,7 +142,9 @@ def compare(spark: SparkSession, root: Path, settings: Settings) -> list[str]:
     return world.different(world.contents(spark, world.home(root, "undisturbed")), world.contents(spark, settings))
 
 
-WORK = {"boundaries": boundaries, "kills": kills, "airflow": airflow, "corrupt": corrupted, "orders": orders}
+WORK = {
+    "boundaries": boundaries, "jobs": jobs, "kills": kills, "airflow": airflow, "corrupt": corrupted, "orders": orders,
+}  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -126,6 +152,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("kinds", nargs="*", metavar="kind", help=f"of {', '.join(WORK)}")
     parser.add_argument("--only-run", nargs=2, metavar="DAY", help="[DAY, DAY) of the home ADLENS_HOME")
     parser.add_argument("--days", type=int, default=10)
+    parser.add_argument("--job", action="append", choices=list(JOBS), help="of the kind jobs only this one, repeatable")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args(argv)
     if not asked.only_run and (not asked.kinds or set(asked.kinds) - set(WORK)):
@@ -138,11 +165,13 @@ def main(argv: list[str] | None = None) -> int:
         world.run(spark, load(), Days.parse(*asked.only_run))
         return 0
     interval, rng = world.days(asked.days), random.Random(asked.seed)
+    work = WORK | {"jobs": partial(jobs, which=asked.job or ())}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         world.landed(root, interval)
-        world.sequential(spark, world.home(root, "undisturbed"), interval)
-        wrong = [f"{kind}: {one}" for kind in asked.kinds for one in WORK[kind](spark, root, interval, rng)]
+        if asked.kinds != ["jobs"]:
+            world.sequential(spark, world.home(root, "undisturbed"), interval)
+        wrong = [f"{kind}: {one}" for kind in asked.kinds for one in work[kind](spark, root, interval, rng)]
     print("every table equals the undisturbed run's" if not wrong else f"different: {', '.join(wrong)}")
     return 1 if wrong else 0
 

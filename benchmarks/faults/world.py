@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import sqlite3
 import subprocess
 import sys
+import zlib
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from contracts import paths
 from contracts.days import Days
@@ -37,12 +43,20 @@ def home(root: Path, name: str) -> Settings:
 
 
 def landed(root: Path, interval: Days) -> None:
-    """The generator's folders: late clicks, copies, rows for quarantine and all (docs/adr/0002)."""
+    """The generator's folders: late clicks, copies and all (docs/adr/0002). Of so few rows none is for quarantine, so
+    two impressions of unknown ads a day are added."""
     sizes = ["--impressions", "600", "--ads", "120", "--users", "150", "--image-size", "16"]
     span = ["--start", interval.start.isoformat(), "--end", interval.end.isoformat()]
     out = ["--out", str(root / "landing")]
     command = [sys.executable, "-m", "landing", "generate", "--seed", "1", *span, *sizes, *out]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    for file in sorted((root / "landing").glob("day=*/impressions.parquet")):
+        rows = pq.read_table(file)
+        ids = pa.array([f"unknown-{n}" for n in range(2)])
+        unknown = rows.slice(0, 2)
+        for name in ("impression_id", "ad_id"):
+            unknown = unknown.set_column(rows.column_names.index(name), rows.schema.field(name), ids)
+        pq.write_table(pa.concat_tables([rows, unknown]), file)
 
 
 def run(spark: SparkSession, settings: Settings, interval: Days, stages: tuple[str, ...] = STAGES) -> None:
@@ -57,15 +71,35 @@ def sequential(spark: SparkSession, settings: Settings, interval: Days) -> None:
 
 
 def contents(spark: SparkSession, settings: Settings) -> Contents:
-    """Of every Delta table, staged ones too."""
+    """Of every Delta table, staged ones too, and of Feast's online store. A table without days counts as one day; which
+    versions an erasure found differs with the number of commits before it."""
+    from pyspark.sql import functions as F
+
     from spark_jobs import delta
 
     root = Path(paths.table(settings, ""))
     found = {}
     for log in sorted(root.rglob("_delta_log")):
         frame = spark.read.format("delta").load(str(log.parent))
+        if "day" not in frame.columns:
+            frame = frame.drop("versions").withColumn("day", F.lit("all"))
         found[str(log.parent.relative_to(root))] = dict(sorted(delta.fingerprints(frame).items()))
-    return found
+    return found | _online(settings)
+
+
+def _online(settings: Settings) -> Contents:
+    """Values by entity and feature, and the day that is served; not when they were written."""
+    file, note = paths.feature_store(settings) / "online.db", paths.feature_store(settings) / "materialised.json"
+    if not file.is_file():
+        return {}
+    held: Contents = {"online: materialised.json": {"all": (zlib.crc32(note.read_bytes()),)}}
+    with contextlib.closing(sqlite3.connect(file)) as opened:
+        names = [row[0] for row in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for name in sorted(names):
+            order = "SELECT entity_key, feature_name, value, event_ts FROM"
+            rows = opened.execute(f'{order} "{name}" ORDER BY entity_key, feature_name').fetchall()
+            held[f"online: {name}"] = {"all": (len(rows), zlib.crc32(repr(rows).encode()))}
+    return held
 
 
 def different(one: Contents, other: Contents) -> list[str]:

@@ -17,6 +17,7 @@ from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
 from adlens.erase import erase_user, main, why_left
+from benchmarks.faults.boundaries import attempt
 from contracts import erasures
 from contracts.artifacts import Manifest
 from contracts.days import Days
@@ -180,6 +181,9 @@ def test_nothing_of_a_person_is_left(spark: SparkSession, settings: Settings, mo
         patch.setattr(erase.Person, "remove", remove)
         with pytest.raises(KeyboardInterrupt):
             erase_user(spark, settings, HER, ASKED, "a test")
+    for statement in ("DELETE FROM", "UPDATE"):  # killed between the groups that are hers alone and those with others'
+        at = f"{statement} delta.`{delta.address(settings, 'ad_groups')}`"
+        assert attempt(lambda: erase_user(spark, settings, HER, ASKED, "a test"), 0, at)
     said = erase_user(spark, settings, HER, ASKED, "a test")
     assert "was erased before, asked for at 2026-02-01 09:00 UTC" in said
     done = {name: DeltaTable(delta.address(settings, name)).version() for name in maintain.tables(settings)}
@@ -199,6 +203,7 @@ def test_nothing_of_a_person_is_left(spark: SparkSession, settings: Settings, mo
     assert not {(first, "i1"), (first, "i3"), (second, "i0"), (second, "i2"), (second, "i5")} & clicks
     assert len(others) > sum(day == second for day, _ in clicks)
     assert {(row["source"], OTHER in row["row"]) for row in rows(settings, "quarantine")} >= {("behaviours", True)}
+    assert all(row["impressions"] for row in rows(settings, "ad_groups"))
     grouped = [one for row in rows(settings, "ad_groups") for one in row["impressions"]]
     assert {one["user_id"] for one in grouped} == {OTHER} and len(grouped) == 3
     assert log.read_text() == f"scored erased: 0.1, {OTHER}: 0.2\n" and not page.exists()
