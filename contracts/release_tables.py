@@ -44,7 +44,7 @@ RELEASE_TABLES: dict[str, Table] = {
                 Column("error", "double", "its standard error, by user"),
                 Column("chance_auc", "double", "p-value of: the AUC has not fallen below the margin"),
                 Column("chance_loss", "double", "p-value of: the log loss has not risen above the bound"),
-                Column("verdict", "string", "worse (Holm over the day), fine, or too small", nullable=False),
+                Column("verdict", "string", "worse (Holm over all), fine, unanswered, or too small", nullable=False),
             ),
             partition=(),
             kept="forever",

@@ -38,6 +38,7 @@ class LandingSettings(BaseModel):
     gate_margin: float = Field(-0.01, description="lowest acceptable 95 % lower bound of AUC(new) - AUC(champion)")
     gate_min_rows: int = Field(500, gt=0, description="fewer held-out impressions: the gate says no")
     gate_min_clicks: int = Field(30, gt=0, description="fewer held-out clicks: the gate says no")
+    gate_min_users: int = Field(30, gt=1, description="fewer held-out users: the gate says no, for it resamples users")
 
 
 class Settings(LandingSettings):

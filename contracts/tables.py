@@ -197,7 +197,7 @@ def snapshot_tables(features: Iterable[Feature] = feature_set("daily")) -> dict[
 
 # The snapshots with the columns of the default set; `declared` has those of a run.
 TABLES: dict[str, Table] = {table.name: table for table in _ALL} | snapshot_tables()
-VISUAL_TABLE = "visual_table"  # of release.lookup.lookup_table (deltalake), a partition a day as well
+VISUAL_TABLE = "visual_table"  # of release.publishing.publish (deltalake), a partition a day as well
 STAGED = "staged"  # `staged/<table>`: what stage 1 wrote and stage 2 has not yet audited; nobody else reads it
 
 

@@ -34,6 +34,7 @@ max_ctr: 1.0
 gate_margin: -0.05
 gate_min_rows: 200
 gate_min_clicks: 50
+gate_min_users: 15
 """
 
 

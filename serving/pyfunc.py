@@ -1,7 +1,8 @@
 """What `mlflow.pyfunc.load_model` calls: a bundle that scores a data frame. It imports nothing of MLflow.
 
 The frame has a column for each of the model's features that is a value (strings, numbers, lists; null where missing),
-and `ad_id`, by which the picture's vector is found. The answer is float64 [N]: click probabilities.
+and `ad_id`, by which the picture's vector is found (outside the table: its category's). The answer is float64 [N]:
+click probabilities.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class FrameScorer:
                 f"the frame lacks the columns {', '.join(missing)}; found {', '.join(map(str, frame.columns))}"
             )
         columns = {one.name: code_column(one, [_value(v) for v in frame[one.name]]) for one in features}
-        visual, _ = bundle.table.of([str(ad) for ad in frame["ad_id"]])
+        visual, _ = bundle.table.of([str(ad) for ad in frame["ad_id"]], columns.get("category_id"))
         return np.asarray(self._scorer.score(self._scorer.rows(columns), visual), np.float64)
 
 

@@ -61,6 +61,13 @@ class Codec:
         y = stored.astype(np.float32)
         return y if self.scales is None else y * self.scales
 
+    def step(self, y: Floats) -> Floats:
+        """By how much a stored y [.., k] may differ from the same vector that was computed and stored once more."""
+        if self.scales is not None:
+            return np.broadcast_to(self.scales, y.shape) * np.float32(1.001)
+        relative = 2.0**-10 if self.storage == "fp16" else 1e-5
+        return np.abs(y) * np.float32(relative) + np.float32(1e-5)
+
     def arrays(self) -> dict[str, Floats]:
         named = {"centre": self.centre, "basis": self.basis, "scales": self.scales}
         return {name: array for name, array in named.items() if array is not None}

@@ -1,4 +1,4 @@
-"""Stage 5 for a day: find the job, fit rows, train, write the artifact."""
+"""Stage 5 for a day: find the job, fit rows, train, write the artifact, tell MLflow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from training.recipes import Recipe, recipe
 from training.rows_fit import fit
 from training.start_weights import start_from
 from training.stream import Reader
-from training.tracking import Run
+from training.tracking import KEY, RUN, Run
 from training.warm_start import take_cnn
 from training.watch import Trained
 
@@ -44,26 +44,49 @@ def train_day(
     that a few steps' trace is written to. `version`: of the group table, to repeat a run (None: the newest). Raises
     MissingArtifact (no groups, a parent that is gone), DamagedArtifact (a parent that is not what its manifest says),
     InputError (too few days, no click among them), PrerequisiteError (a GPU was asked for and is absent), Interrupted
-    (SIGTERM).
+    (SIGTERM). With MLflow away it raises PrerequisiteError too, once the model is finished: called again, it returns
+    that and tells MLflow.
     """
     started = time.monotonic()
     job = job_of(day, settings, chosen or recipe(settings.recipe), find, version)
     where = artifacts.folder(paths.artifacts(settings), KIND, day.isoformat(), job.inputs)
     done = artifacts.finished(where)
     if done:
-        manifest = artifacts.read(done)
-        _report(settings, day, started, manifest, [f"finished before: {done} was returned"])
+        told = _told_again(done, job, settings)
+        _report(settings, day, started, artifacts.read(done), [f"finished before: {done} was returned", *told])
         return done
     world = enter(settings.device)
     try:
-        _train(job, settings, world, where, profile, started)
+        run = _train(job, settings, world, where, profile, started)
         world.wait()
     finally:
         leave(world)
+    if world.first:  # last, and after the others have gone: the model is finished, whatever MLflow says
+        _tell(run, where / artifacts.MANIFEST, job, settings)
     return where / artifacts.MANIFEST
 
 
-def _train(job: Job, settings: Settings, world: World, where: Path, profile: Path | None, started: float) -> None:
+def _told_again(done: Path, job: Job, settings: Settings) -> list[str]:
+    """What MLflow did not take when the model was finished. Returns a remark, if there was something."""
+    if artifacts.read(done, check_files=False).figures.get(RUN):
+        return []
+    _tell(_run(job, settings, job.key), done, job, settings)
+    return ["MLflow has its run now; points of its curves that MLflow did not take at the time are lost"]
+
+
+def _tell(run: Run, address: Path, job: Job, settings: Settings) -> None:
+    manifest = artifacts.read(address, check_files=False)
+    figures = {name: value for name, value in manifest.figures.items() if name.startswith("train_")}
+    parameters = {**job.recipe.model_dump(mode="json"), "day": job.day, "parent": manifest.parent}
+    run.finish(address, {**parameters, "seed": settings.seed}, figures)
+
+
+def _run(job: Job, settings: Settings, begun: str = "", real: bool = True) -> Run:
+    tags = {"day": job.day.isoformat(), "recipe": job.recipe.name, KEY: job.key}
+    return Run(settings, f"{job.recipe.name} {job.day}", tags, real, begun)
+
+
+def _train(job: Job, settings: Settings, world: World, where: Path, profile: Path | None, started: float) -> Run:
     """Every process trains; the first one writes."""
     chosen, features = job.recipe, list(feature_set(job.recipe.feature_set))
     old = model.load_model(job.parent.parent) if job.parent and job.continues else None
@@ -80,7 +103,7 @@ def _train(job: Job, settings: Settings, world: World, where: Path, profile: Pat
         for days, how in ((job.learnt, chosen), (job.held_out, as_served))
     )
     assert learning is not None
-    run = Run(settings, f"{chosen.name} {job.day}", {"day": job.day.isoformat(), "recipe": chosen.name}, world.first)
+    run = _run(job, settings, real=world.first)
     try:
         kept = paths.checkpoints(settings) / f"{job.day}-{job.key[:16]}"
         loop = Loop(chosen, net, learning, pictures, kept, world, held_out, run.curve, profile)
@@ -89,14 +112,10 @@ def _train(job: Job, settings: Settings, world: World, where: Path, profile: Pat
         if world.first:
             artifacts.fresh(where)
             model.save(where, chosen, features, maps, net.cpu(), settings.time_zone)
-            manifest = _manifest(job, learning, net, trained, len(pictures.unreadable), warm, run.id, world)
-            run.log(_parameters(job, warm, settings), _figures(trained))
-            for name in sorted(path.name for path in where.iterdir()):
-                run.add(where / name)
-            run.add(artifacts.finish(where, manifest))
-        run.end()
+            manifest = _manifest(job, learning, net, trained, len(pictures.unreadable), warm, world)
+            artifacts.finish(where, manifest)
     except BaseException:
-        run.end("FAILED")
+        run.failed()
         raise
     loop.checkpoints.remove()
     if pictures.unreadable:
@@ -105,6 +124,7 @@ def _train(job: Job, settings: Settings, world: World, where: Path, profile: Pat
         remarks.append(f"{len(job.days)} days of groups, fewer than the window of {settings.window_days}")
     if world.first:
         _report(settings, job.day, started, manifest, remarks)
+    return run
 
 
 def _fitted(job: Job, features: Sequence[Feature], seed: int) -> dict[str, RowMap]:
@@ -147,8 +167,7 @@ def _start(
 
 
 def _manifest(
-    job: Job, learning: Reader, net: model.CTRModel, trained: Trained, unreadable: int, warm: Path | None, run: str,
-    world: World,
+    job: Job, learning: Reader, net: model.CTRModel, trained: Trained, unreadable: int, warm: Path | None, world: World
 ) -> artifacts.Manifest:  # fmt: skip
     """The interval holds the days of an early stop too: they chose the weights."""
     return artifacts.Manifest(
@@ -158,12 +177,8 @@ def _manifest(
         parent=str(warm) if warm else None, ancestors=job.seen if warm else None,
         rows={"days": len(job.days), "impressions": learning.impressions, "pictures": trained.pictures,
               "unreadable_pictures": unreadable, **_sizes(net)},
-        figures={"mlflow_run_id": run, "recipe": job.recipe.name, "processes": world.size, **_figures(trained)},
+        figures={RUN: "", "recipe": job.recipe.name, "processes": world.size, **_figures(trained)},
     )  # fmt: skip
-
-
-def _parameters(job: Job, warm: Path | None, settings: Settings) -> dict[str, object]:
-    return {**job.recipe.model_dump(mode="json"), "day": job.day, "parent": warm, "seed": settings.seed}
 
 
 def _sizes(net: model.CTRModel) -> dict[str, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from contracts import artifacts
 from contracts.errors import AdLensError
 
+UNREADABLE = "cannot be read"  # an objection that may pass: the file can come back
 LONGEST = 10_000  # generations; a chain that is longer bites its own tail
 
 
@@ -22,7 +23,7 @@ def objections(name: str, model: Path, day: str) -> list[str]:
         try:
             manifest = artifacts.read(address, check_files=generation == 0)
         except AdLensError as error:
-            return [f"{who} cannot be read: {error}"]
+            return [f"{who} {UNREADABLE}: {error}"]
         if manifest.interval is None:
             return [f"{who} does not say which days it was fitted on"]
         start, end = manifest.interval
@@ -41,7 +42,7 @@ def table_objections(name: str, table: str, day: str) -> list[str]:
     try:
         interval = artifacts.read(table, check_files=False).interval
     except AdLensError as error:
-        return [f"the lookup table of {name} cannot be read: {error}"]
+        return [f"the lookup table of {name} {UNREADABLE}: {error}"]
     if interval is None or interval[1] <= day:
         return []
     return [

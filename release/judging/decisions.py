@@ -23,10 +23,12 @@ OPENING = {rule.YES: "YES", rule.NO: "NO, the champion stays", rule.WAIT: "WAIT,
 
 
 def described(verdict: Verdict, limits: Limits) -> dict[str, Any]:
-    """decision.json's part that comes from the rule: verdict and reason, figures with intervals, slices, the rule."""
+    """decision.json's part that comes from the rule: verdict and reason, figures with intervals, slices, the rule.
+    `lasting`: whether the next run of the same inputs may take it over (Verdict.lasting)."""
     return {
         "verdict": verdict.answer,
         "reasons": verdict.reasons,
+        "lasting": verdict.lasting,
         "figures": verdict.figures,
         "comparisons": verdict.comparisons,
         "slices": [asdict(one) for one in verdict.slices],

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pyarrow.compute as pc
+from deltalake import DeltaTable
 from numpy.typing import NDArray
 
 from contracts import paths
@@ -38,6 +39,24 @@ def objections(rows: Impressions, features: Sequence[Feature], day: str, setting
     return found
 
 
+def snapshots(day: str, settings: Settings) -> list[str]:
+    """The days whose snapshots the impressions of `day` may see, the latest first: with a publication delay the day's
+    first impressions still see the snapshot before the last one."""
+    latest = date.fromisoformat(day) - timedelta(days=1)
+    delay = -(-settings.publication_delay_minutes // 1440)
+    return [(latest - timedelta(days=n)).isoformat() for n in range(1 + delay)]
+
+
+def looked_up(day: str, settings: Settings) -> dict[str, dict[str, str]]:
+    """Fingerprints of what `objections` reads, by table: a snapshot that is built or mended asks the question anew."""
+    found = {}
+    for side in KEYS:
+        where = paths.table(settings, f"{side}_features")
+        there = delta.exists(where)
+        found[side] = delta.fingerprints(DeltaTable(where), snapshots(day, settings)) if there else {}
+    return found
+
+
 def _side(
     side: str, ids: NDArray[np.str_], rows: Impressions, features: Sequence[Feature], day: str, settings: Settings
 ) -> list[str]:
@@ -46,11 +65,9 @@ def _side(
     chosen = np.sort(random.choice(len(names), min(SAMPLE, len(names)), replace=False))
     logged = {feature.name: rows.codes[feature.name].take(first[chosen]) for feature in features}
     differs = np.ones((len(features), len(chosen)), np.bool_)
-    latest = date.fromisoformat(day) - timedelta(days=1)
-    # With a publication delay the day's first impressions still see the snapshot before the last one.
-    last = [latest - timedelta(days=n) for n in range(1 + -(-settings.publication_delay_minutes // 1440))]
-    for snapshot in last:
-        values = _values(side, names[chosen].tolist(), features, snapshot.isoformat(), settings)
+    seen = snapshots(day, settings)
+    for snapshot in seen:
+        values = _values(side, names[chosen].tolist(), features, snapshot, settings)
         if values is None:
             return [f"{side}_features holds no snapshot of {snapshot}, which the impressions of {day} see"]
         differs &= np.stack([different(logged[f.name], code_column(f, values[f.name])) for f in features])
@@ -60,7 +77,7 @@ def _side(
         return []
     named = ", ".join(f"{name} of {n}" for name, n in sorted(stale.items(), key=lambda one: -one[1])[:NAMED])
     return [
-        f"the features of {day} are not those of the snapshot before it ({latest}): of {len(chosen)} {side}s differ "
+        f"the features of {day} are not those of the snapshot before it ({seen[0]}): of {len(chosen)} {side}s differ "
         f"{named}{' and more' if len(stale) > NAMED else ''}; run the stage groups for {day} again"
     ]
 

@@ -3,11 +3,16 @@
 Features are those of S(D-1) (the groups hold them), vectors those of the ads known at D 00:00, the fallback for the
 rest. The rule is in rule.py. The decision artifact holds the candidate bundle that was scored, a sample of its scores,
 `decision.json`, and three pictures.
+
+A finished decision is returned for equal inputs, unless it is a no whose cause may have passed (Verdict.lasting). Then
+the model is judged anew, as the next attempt: the old no stays, and what was done on it is still explained by it.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -32,17 +37,19 @@ from release.judging.evidence import HeldOut, Opponent, Scores
 from release.judging.held_out import best_possible, columns_of, read_day, score, service_of, visual_of
 from release.judging.rule import BASELINE_MARGIN, NO, Limits, Verdict, judge
 from release.lookup import lookup_table
+from release.lookup.catalogue import ads_table, unchanged
 from release.publishing import publications
 from release.publishing.candidate import write_candidate
 from release.publishing.publications import Entry
 from serving.bundle import Bundle, open_bundle
 from serving.sample import write_sample
+from serving.table import codes_of
 from training.columns import Impressions
 
 STAGE = "7-gate"
 CANDIDATE, SAMPLE, SAMPLE_ROWS = "candidate", "sample.safetensors", 50
 CHALLENGER, CHAMPION, MEAN, POPULARITY = "challenger", "champion", "always the mean", "ad popularity"
-CODE = "2"  # raise it when the same inputs could give another verdict
+CODE = "3"  # raise it when the same inputs could give another verdict
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,8 @@ class Task:
 
 
 def run(table: Path, settings: Settings, against: Entry | None = None) -> Path:
-    """The decision on a table's model. Returns its manifest's address; equal inputs return the finished decision.
+    """The decision on a table's model. Returns its manifest's address; equal inputs return the finished decision, but
+    for a no that may have passed: another answer or another reason is then a decision of its own.
 
     `against`: another champion than the one that run D starts from; for a promotion, what is served now.
     Raises MissingArtifact where a stage before this one has not run; whatever fails in the judging itself is a no.
@@ -68,11 +76,7 @@ def run(table: Path, settings: Settings, against: Entry | None = None) -> Path:
     champion = against or publications.champion_of(publications.read(settings), made.day)
     task = Task(made.day, table, Path(made.inputs["model"]), champion)
     groups = delta.opened(paths.table(settings, "ad_groups"), "the stage groups")
-    inputs = _inputs(task, groups, settings)
-    where = artifacts.folder(paths.artifacts(settings), KIND, task.day, inputs)
-    address = artifacts.finished(where)
-    if not address:
-        address = _decide(task, groups, inputs, artifacts.fresh(where), settings)
+    address = _decision(task, groups, settings)
     decision = read_decision(address)
     versions = log(address, decision, settings)
     report.write(
@@ -91,12 +95,39 @@ def run(table: Path, settings: Settings, against: Entry | None = None) -> Path:
     return address
 
 
+def _decision(task: Task, groups: DeltaTable, settings: Settings) -> Path:
+    """The finished decision of these inputs that lasts, or a new one; the last one where a new one would say the
+    same."""
+    inputs, last = _inputs(task, groups, settings), None
+    for attempt in itertools.count(1):
+        asked = inputs | {"attempt": str(attempt)}
+        where = artifacts.folder(paths.artifacts(settings), KIND, task.day, asked)
+        address = artifacts.finished(where)
+        if not address:
+            break
+        if _told(address)["lasting"]:
+            return address
+        last = address
+    made = _decide(task, groups, asked, artifacts.fresh(where), settings)
+    if last and all(_told(last)[one] == _told(made)[one] for one in ("verdict", "reasons")):
+        shutil.rmtree(made.parent)
+        return last
+    return made
+
+
+def _told(address: Path) -> dict[str, Any]:
+    """decision.json of a decision whose files were just checked."""
+    decision: dict[str, Any] = json.loads((address.parent / DECISION).read_bytes())
+    return decision
+
+
 def _inputs(task: Task, groups: DeltaTable, settings: Settings) -> dict[str, str]:
     return {
         "table": artifacts.file_digest(task.table),
         "model": str(task.model),
         "champion": task.champion.bundle if task.champion else "none",
         "ad_groups": artifacts.digest(delta.fingerprints(groups, [task.day])),
+        "snapshots": artifacts.digest(freshness.looked_up(task.day, settings)),
         "config": artifacts.digest([settings.gate_margin, asdict(Limits.of(settings))]),
         "code": CODE,
     }
@@ -146,21 +177,26 @@ def _verdict(
     """(verdict, impressions whose ad was in the challenger's table)."""
     try:
         own, known = score(CHALLENGER, candidate, rows)
+        first = np.arange(min(SAMPLE_ROWS, len(rows)))  # written at once: a person may force what is refused below
+        part = rows.take(first)
+        ids = part.ad_id.tolist()
+        same = known[first] & unchanged(ads_table(settings), ids, task.day)
+        visual, codes = visual_of(candidate, part), codes_of(ids)
+        write_sample(where / SAMPLE, columns_of(candidate, part), visual, own.values[first], codes, same)
         objections = ancestry.objections("the challenger", task.model, task.day)
         objections += ancestry.table_objections("the challenger", str(task.table), task.day)
         objections += freshness.objections(rows, candidate.features, task.day, settings)
         opponents, more = _opponents(task, rows, groups, settings)
-        first = np.arange(min(SAMPLE_ROWS, len(rows)))
-        part = rows.take(first)
-        write_sample(where / SAMPLE, columns_of(candidate, part), visual_of(candidate, part), own.values[first])
+        objections += more
         slices = slices_of(rows, known, groups, task.day, settings)
         day = HeldOut(rows.impression_id, rows.user_id, rows.label.astype(np.float64), slices)
         verdict = judge(day, own, opponents, service_of(candidate, rows, known), Limits.of(settings))
         if verdict.figures:  # else there are no two classes, or no scores
             draw(day, [own, *(opponent.scores for opponent in opponents)], verdict.slices, where)
     except (AdLensError, ValueError, KeyError, ArithmeticError, IndexError) as error:
-        return Verdict(NO, [f"the evaluation failed: {type(error).__name__}: {error}"]), 0
-    return verdict.refused(objections + more), int(known.sum())
+        return Verdict(NO, [f"the evaluation failed: {type(error).__name__}: {error}"], passing=True), 0
+    passing = all(ancestry.UNREADABLE in one for one in objections)
+    return verdict.refused(objections, passing), int(known.sum())
 
 
 def _opponents(

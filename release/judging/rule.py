@@ -5,7 +5,8 @@ Yes if and only if all of this holds on the held-out day:
 1. Lineage. Neither model, nor anything that it was warm-started from, was fitted on the day or on a later one; weights,
    rows, bins, vocabularies and reduction alike (release/judging/ancestry.py).
 2. Freshness. The features that are scored are those of the snapshot before the day (release/judging/freshness.py).
-3. The day has at least `gate_min_rows` impressions and `gate_min_clicks` clicks, both classes, and every slice's label.
+3. The day has at least `gate_min_rows` impressions, `gate_min_clicks` clicks and `gate_min_users` users (of fewer the
+   bootstrap has hardly any width, and every bound is the figure itself), both classes, and every slice's label.
 4. Challenger and opponents scored the same impressions, each once, in the same order; every score is a probability.
 5. The challenger's scores are distributed like predictions: they differ, no value stands for more than half of the day,
    at most 1 % lie within 1e-5 of 0 or 1.
@@ -15,7 +16,8 @@ Yes if and only if all of this holds on the held-out day:
 8. Against a champion besides, by the same samples: the lower bound of the GAUC difference is above `gate_gauc_margin`,
    and the challenger's |ln calibration| is at most 0.15 above the champion's, upper bound.
 9. In no slice (category, position, cold and warm ads and users, ads in the table or not) has the AUC surely fallen by
-   more than `gate_slice_margin`, or the log loss surely risen by more than 5 % (Holm; release/judging/slice_checks.py).
+   more than `gate_slice_margin`, or the log loss surely risen by more than 5 % (Holm; release/judging/slice_checks.py);
+   and each slice that is large enough to be asked has an answer.
 10. Service. `gate_min_coverage` of the impressions had their ad in the table; the bundle takes at most
     `gate_max_bundle_mb`; a thousand ads are scored within `gate_max_latency_ms`.
 
@@ -29,14 +31,14 @@ must really beat: always the mean, and the ads' own click rates.
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
 
 from contracts.settings import Settings
 from release.judging import slice_checks
+from release.judging.comparison import compare
 from release.judging.evidence import DIMENSIONS, HeldOut, Opponent, Scores, Service
 from release.judging.slice_checks import SliceFigures
 from training import metrics
@@ -59,6 +61,7 @@ WAIT: Final = "wait"
 class Limits:
     min_rows: int
     min_clicks: int
+    min_users: int
     gauc_margin: float
     slice_margin: float
     suspicious_gain: float
@@ -71,14 +74,19 @@ class Limits:
     @classmethod
     def of(cls, s: Settings) -> Limits:
         return cls(
-            s.gate_min_rows, s.gate_min_clicks, s.gate_gauc_margin, s.gate_slice_margin, s.gate_suspicious_gain,
-            s.gate_min_coverage, s.gate_max_bundle_mb, s.gate_max_latency_ms, s.bootstrap_samples, s.seed,
+            s.gate_min_rows, s.gate_min_clicks, s.gate_min_users, s.gate_gauc_margin, s.gate_slice_margin,
+            s.gate_suspicious_gain, s.gate_min_coverage, s.gate_max_bundle_mb, s.gate_max_latency_ms,
+            s.bootstrap_samples, s.seed,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`figures`: by name of a model or baseline. `comparisons`: by name of an opponent. NaN stands for no answer."""
+    """`figures`: by name of a model or baseline. `comparisons`: by name of an opponent. NaN stands for no answer.
+
+    `passing`: all that is against the challenger may be gone the next time, though nothing that is judged has changed:
+    a busy machine, a file that could not be read.
+    """
 
     answer: Answer
     reasons: list[str]
@@ -86,17 +94,26 @@ class Verdict:
     comparisons: dict[str, dict[str, float]] = field(default_factory=dict)
     slices: list[SliceFigures] = field(default_factory=list)
     service: dict[str, float] = field(default_factory=dict)
+    passing: bool = False
 
     @property
     def yes(self) -> bool:
         return self.answer == YES
 
-    def refused(self, objections: list[str]) -> Verdict:
-        """The same with objections from outside this file before its own reasons; unchanged where there are none."""
+    @property
+    def lasting(self) -> bool:
+        """Whether the same question need not be asked again: something was measured, and the cause will not pass."""
+        return bool(self.figures) and not self.passing
+
+    def refused(self, objections: list[str], passing: bool = False) -> Verdict:
+        """The same with objections from outside this file before its own reasons; unchanged where there are none.
+        `passing`: the objections may be gone the next time."""
         if not objections:
             return self
         more = [] if self.yes else self.reasons
-        return Verdict(NO, objections + more, self.figures, self.comparisons, self.slices, self.service)
+        return replace(
+            self, answer=NO, reasons=objections + more, passing=passing and (self.passing or self.answer != NO)
+        )
 
 
 def judge(day: HeldOut, challenger: Scores, opponents: list[Opponent], service: Service, limits: Limits) -> Verdict:
@@ -104,7 +121,7 @@ def judge(day: HeldOut, challenger: Scores, opponents: list[Opponent], service: 
     try:
         return _judge(day, challenger, opponents, service, limits)
     except Exception as error:  # fails closed: a gate that cannot answer has not said yes
-        return Verdict(NO, [f"the evaluation failed: {type(error).__name__}: {error}"])
+        return Verdict(NO, [f"the evaluation failed: {type(error).__name__}: {error}"], passing=True)
 
 
 def _judge(day: HeldOut, challenger: Scores, opponents: list[Opponent], service: Service, limits: Limits) -> Verdict:
@@ -119,14 +136,17 @@ def _judge(day: HeldOut, challenger: Scores, opponents: list[Opponent], service:
     reasons += _distribution_reasons(challenger, figures[challenger.name])
     comparisons, waits = {}, []
     for opponent in opponents:
-        compared = comparisons[opponent.scores.name] = _compare(day, challenger, opponent, limits)
+        compared = compare(day, challenger, opponent, limits.samples, limits.seed)
+        comparisons[opponent.scores.name] = compared
         reasons += _comparison_reasons(opponent, compared, limits)
         waits += _suspicions(opponent, compared, limits)
     if figures[challenger.name]["auc"] > TOO_GOOD_AUC:
         waits.append(f"an AUC of {figures[challenger.name]['auc']:.4f} is above {TOO_GOOD_AUC}")
     champion = next((opponent.scores for opponent in opponents if opponent.guards), None)
     slices = slice_checks.of_all(day, challenger, champion, limits.slice_margin)
-    reasons += slice_checks.reasons(slices, limits.slice_margin) + _service_reasons(service, limits)
+    busy = _latency_reasons(service, limits)
+    reasons += slice_checks.reasons(slices, limits.slice_margin) + _service_reasons(service, limits) + busy
+    passing = bool(busy) and reasons == busy
     answer: Answer = YES
     if reasons:
         answer, reasons = NO, reasons + waits
@@ -136,7 +156,7 @@ def _judge(day: HeldOut, challenger: Scores, opponents: list[Opponent], service:
             f"too good to be true: {'; '.join(waits)}. Look for a label in a feature before anything else; if the gain "
             "is real, publish it by hand: adlens promote VERSION --force --reason WHY"
         ]
-    return Verdict(answer, reasons or [_praise(comparisons)], figures, comparisons, slices, asdict(service))
+    return Verdict(answer, reasons or [_praise(comparisons)], figures, comparisons, slices, asdict(service), passing)
 
 
 def _praise(comparisons: dict[str, dict[str, float]]) -> str:
@@ -154,6 +174,9 @@ def _day_reasons(day: HeldOut, limits: Limits) -> list[str]:
         reasons.append(f"the day has {rows} impressions, at least {limits.min_rows} are needed (gate_min_rows)")
     if clicks < limits.min_clicks:
         reasons.append(f"the day has {clicks} clicks, at least {limits.min_clicks} are needed (gate_min_clicks)")
+    users = len(set(day.users.tolist()))
+    if users < limits.min_users:
+        reasons.append(f"the day has {users} users, at least {limits.min_users} are needed (gate_min_users)")
     if not set(np.unique(day.labels)) == {0.0, 1.0}:
         reasons.append("the labels must be of two classes, 0 and 1")
     if len(set(day.impression_ids.tolist())) != rows:
@@ -243,11 +266,13 @@ def _service_reasons(service: Service, limits: Limits) -> list[str]:
         )
     if not megabytes <= limits.max_bundle_mb:
         reasons.append(f"the bundle takes {megabytes:.1f} MiB; at most {limits.max_bundle_mb} (gate_max_bundle_mb)")
-    if not service.latency_ms <= limits.max_latency_ms:
-        reasons.append(
-            f"a thousand ads take {service.latency_ms:.1f} ms; at most {limits.max_latency_ms} (gate_max_latency_ms)"
-        )
     return reasons
+
+
+def _latency_reasons(service: Service, limits: Limits) -> list[str]:
+    if service.latency_ms <= limits.max_latency_ms:
+        return []
+    return [f"a thousand ads take {service.latency_ms:.1f} ms; at most {limits.max_latency_ms} (gate_max_latency_ms)"]
 
 
 def describe(day: HeldOut, scores: Scores) -> dict[str, float]:
@@ -260,32 +285,4 @@ def describe(day: HeldOut, scores: Scores) -> dict[str, float]:
         "calibration": metrics.calibration(day.labels, values),
         "mean": float(values.mean()),
         "deviation": float(values.std()),
-    }
-
-
-def _compare(day: HeldOut, challenger: Scores, opponent: Opponent, limits: Limits) -> dict[str, float]:
-    """Figures of the pair with bounds, all of the same samples of users; challenger minus opponent."""
-    paired = metrics.paired_figures(
-        day.labels, opponent.scores.values, challenger.values, day.users, limits.samples, limits.seed
-    )
-    auc, gauc, loss, calibration = (paired[name] for name in ("auc", "gauc", "log_loss", "calibration"))
-    low, lower_bound, high = auc.bounds(2.5, 5, 97.5)
-    gauc_low, gauc_lower, gauc_high = gauc.bounds(2.5, 5, 97.5)
-    off_R = np.abs(np.log(calibration.samples))
-    return {
-        "difference": auc.difference,
-        "low": low,
-        "high": high,
-        "lower_bound": lower_bound,
-        "margin": opponent.margin,
-        # A true difference smaller than this would have left the bound below zero: the day is too small to show it.
-        "smallest_visible": auc.difference - lower_bound,
-        "gauc_difference": gauc.difference,
-        "gauc_low": gauc_low,
-        "gauc_high": gauc_high,
-        "gauc_lower": gauc_lower,
-        "log_loss_ratio": loss.b / loss.a,
-        "log_loss_upper": float(np.percentile(loss.samples[:, 1] / loss.samples[:, 0], 95)),
-        "miscalibration": abs(math.log(calibration.b)) - abs(math.log(calibration.a)),
-        "miscalibration_upper": float(np.percentile(off_R[:, 1] - off_R[:, 0], 95)),
     }

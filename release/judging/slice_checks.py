@@ -3,7 +3,8 @@
 Two questions a slice: has its AUC fallen by more than a margin, and has its log loss risen by more than a share? With
 fifty slices some look bad by chance, so what counts is Holm's correction over all questions of the day: of equally good
 models one day in twenty is refused by this rule. Standard errors are by user (training/metrics/influence.py). A slice
-with few clicks is shown and not asked: nothing could be learnt from it.
+with few clicks is shown and not asked: nothing could be learnt from it. One that is asked and has no answer, for its
+impressions are of a single user, is a no.
 
 Shapes: N impressions.
 """
@@ -24,6 +25,7 @@ LEVEL = 0.05  # of all questions of a day together
 LEAST_EACH = 25  # clicks, and impressions without one: fewer are too few for a normal distribution
 TOLD = 3  # slices named in the reasons
 NOTHING = float("nan")
+UNANSWERED = "unanswered"
 WORST_LOG_LOSS = 1.05  # of the challenger in a slice, as a multiple of the champion's
 
 
@@ -31,7 +33,7 @@ WORST_LOG_LOSS = 1.05  # of the challenger in a slice, as a multiple of the cham
 class SliceFigures:
     """One slice. The champion's figures, `difference`, `error` (of the AUC) and the chances are NaN without a champion.
 
-    `chance_auc`, `chance_loss`: p-values of `no harm`. `verdict`: worse, fine, or too small to be asked.
+    `chance_auc`, `chance_loss`: p-values of `no harm`. `verdict`: worse, fine, unanswered, or too small to be asked.
     """
 
     dimension: str
@@ -83,7 +85,7 @@ def _one(
         ranked.chance_below(-margin) if asked else NOTHING,
         metrics.mean(loss - WORST_LOG_LOSS * others, users).chance_above(0) if asked else NOTHING,
     )
-    verdict = "fine" if asked else "too small"
+    verdict = "too small" if not asked else UNANSWERED if any(map(math.isnan, chances)) else "fine"
     theirs = _figures(clicked, other)
     return SliceFigures(
         dimension, name, rows, clicks, *mine, verdict, *theirs, ranked.value, ranked.error, *chances
@@ -109,12 +111,20 @@ def _corrected(found: list[SliceFigures]) -> list[SliceFigures]:
 
 
 def reasons(found: list[SliceFigures], margin: float) -> list[str]:
-    """The slices that are surely worse, the surest first; a few of many (`evaluation_slices` has all)."""
+    """The slices that are surely worse, the surest first, and those without an answer; a few of many
+    (`evaluation_slices` has all)."""
     asked = sum(not math.isnan(chance) for one in found for chance in (one.chance_auc, one.chance_loss))
     worse = sorted(
         (one for one in found if one.verdict == "worse"), key=lambda one: min(one.chance_auc, one.chance_loss)
     )
     more = [f"{len(worse) - TOLD} more slices are worse, too"] if len(worse) > TOLD else []
+    silent = [one for one in found if one.verdict == UNANSWERED]
+    more += [
+        f"{one.dimension} {one.slice} is large enough to be asked and gives no answer: its {one.rows} impressions are "
+        "of too few users to have a standard error"
+        for one in silent[:TOLD]
+    ]
+    more += [f"{len(silent) - TOLD} more slices give no answer, too"] if len(silent) > TOLD else []
     return [
         f"{one.dimension} {one.slice} is worse: AUC {one.auc:.4f} against the champion's {one.champion_auc:.4f} (may "
         f"fall by {margin}), log loss {one.log_loss:.4f} against {one.champion_log_loss:.4f} (may rise by "

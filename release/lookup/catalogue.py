@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 from numpy.typing import NDArray
 
@@ -89,6 +90,36 @@ def read(ads: DeltaTable, day: str) -> Catalogue:
     if not sum(map(len, codes)):
         raise MissingArtifact(f"the table ads holds no catalogue of {day}; run the stage impressions for that day")
     return Catalogue(day, *(np.concatenate(parts) for parts in (codes, keys, categories)))
+
+
+def pairs_of(ads: DeltaTable, day: str, ids: list[str]) -> dict[str, Pair]:
+    """Picture and category of those ads that are in the day's catalogue."""
+    columns = ["ad_id", "image", "category_id"]
+    found = dataset(ads, [day]).to_table(columns=columns, filter=pc.field("ad_id").isin(ids))
+    return {
+        ad: pair
+        for batch in found.to_batches()
+        for ad, pair in zip(batch.column("ad_id").to_pylist(), _pairs(batch), strict=True)
+    }
+
+
+def some_pairs(ads: DeltaTable, day: str, visual: VisualTable, most: int) -> dict[str, Pair]:
+    """The same of at most so many ads of the catalogue that are in a table; the first ones."""
+    found: dict[str, Pair] = {}
+    for batch in batches(ads, day, ["ad_id", "image", "category_id"]):
+        ids = batch.column("ad_id").to_pylist()
+        rows = np.flatnonzero(visual.of_codes(codes_of(ids))[1])[: most - len(found)]
+        taken = batch.take(pa.array(rows))
+        found |= dict(zip(taken.column("ad_id").to_pylist(), _pairs(taken), strict=True))
+        if len(found) >= most:
+            break
+    return found
+
+
+def unchanged(ads: DeltaTable, ids: list[str], day: str) -> NDArray[np.bool_]:
+    """Which ads have the same picture and category at the end of `day` as at its start."""
+    before, after = (pairs_of(ads, one, sorted(set(ids))) for one in (day_before(day), day))
+    return np.array([ad in before and before[ad] == after.get(ad) for ad in ids], np.bool_)
 
 
 def embed(catalogue: Catalogue, ads: DeltaTable, vectors: Vectors) -> Computed:

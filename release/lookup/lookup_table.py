@@ -1,8 +1,8 @@
 """Stage 6: every ad of the catalogue through the model's CNN, once (CSCNN 3.4.2).
 
 The artifact holds two tables: `gate.table` for the ads known at D 00:00 (catalogue D-1, what the gate scores with) and
-`served.table` for the catalogue at the end of D (what is served after a yes). Both are reduced and cut alike. The
-second also goes to the Delta table `visual_table`, for whoever wants it; beside them stand the curves of coverage.
+`served.table` for the catalogue at the end of D (what is served after a yes). Both are reduced and cut alike. Beside
+them stand the curves of coverage.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from release.lookup import coverage, expectation, reduction
 from release.lookup.catalogue import Catalogue, ads_table, day_before
 from release.lookup.expectation import Expectation
 from release.lookup.vectors import Vectors
-from release.lookup.visual_delta import publish_delta
 from serving.table import Codec, VisualTable, open_table
 
 STAGE, KIND = "6-lookup-table", "table"
@@ -41,7 +40,6 @@ def run(model: Path, settings: Settings) -> Path:
     if manifest.kind != "model":
         raise DamagedArtifact(f"{model} is the manifest of a {manifest.kind}; lookup-table takes a model's")
     address, remarks = make(model, manifest.day, settings)
-    version = publish_delta(address, served_table(address), settings)
     made = artifacts.read(address)
     report.write(
         settings,
@@ -51,7 +49,6 @@ def run(model: Path, settings: Settings) -> Path:
             seconds=time.monotonic() - started,
             rows_in=made.rows["ads"],
             rows_out=made.rows["ads_in_table"],
-            versions={"visual_table": version},
             counts=made.rows,
             remarks=remarks + sentences(made),
         ),
@@ -86,7 +83,7 @@ def make(model: Path, day: str, settings: Settings, like: Path | None = None) ->
         done = done or artifacts.finished(where)
         if not done:
             break
-        landed = [one for one in _lacking(done) if (paths.images(settings) / f"{one}.jpg").is_file()]
+        landed = [one for one in lacking(done) if (paths.images(settings) / f"{one}.jpg").is_file()]
         if not landed or artifacts.digest(landed) == inputs["landed"]:
             return done, [f"finished before: {done} was returned"]
         inputs["landed"], done = artifacts.digest(landed), None  # they are there now: the table is made once more
@@ -111,7 +108,8 @@ class _Build:
         due_full = expectation.of_catalogue(full, settings)
         served = self._write(SERVED, full, due_full, codec)
         figures = cost | self._coverage(known, due, full, due_full, codec)
-        (self.where / LACKING).write_text(json.dumps(took_full.lacking), encoding="utf-8")
+        grey = sorted({*took.lacking, *took_full.lacking})  # what lacks in both catalogues is told of the first only
+        (self.where / LACKING).write_text(json.dumps(grey), encoding="utf-8")
         rows = {
             "ads": len(full.codes),
             "ads_known_at_start": len(known.codes),
@@ -188,7 +186,8 @@ def _codec_digest(codec: Codec) -> str:
     return artifacts.digest([codec.storage, *(array.tolist() for array in codec.arrays().values())])
 
 
-def _lacking(address: Path) -> list[str]:
+def lacking(address: Path) -> list[str]:
+    """The pictures for which the reserved one stands in."""
     return list(json.loads((address.parent / LACKING).read_bytes()))
 
 

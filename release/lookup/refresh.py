@@ -17,6 +17,7 @@ from release.lookup.catalogue import ads_table
 from release.lookup.visual_delta import publish_delta
 from release.publishing import publications
 from release.publishing.candidate import draft_folder, settle_bundle, with_table
+from release.publishing.proof import prove_kept
 from release.publishing.publications import Entry
 from release.publishing.switch import store
 from serving.bundle import open_bundle
@@ -35,6 +36,7 @@ def refresh(settings: Settings, day: str | None = None, at: str = "") -> tuple[E
     if not log:
         return None, False
     last = log[-1]
+    publish_delta(Path(last.table), settings)  # whoever switched to it may have died before he did
     newest = day or max(days_with_groups(ads_table(settings)))
     if newest < last.day:
         return last, False
@@ -46,12 +48,12 @@ def refresh(settings: Settings, day: str | None = None, at: str = "") -> tuple[E
     open_bundle(old)
     with draft_folder(settings) as draft:
         with_table(draft, old, newest, str(address), table)
-        open_bundle(draft, named=False, whole=True)
+        prove_kept(draft, old, Path(last.table), newest, settings)
         bundle = settle_bundle(draft).name
-    publish_delta(address, table, settings)
     entry = publications.following(
         last, at, day=newest, action=ACTION, bundle=bundle, table=str(address), decision="", by="refresh of the table",
         reason=f"catalogue of {newest}: {len(table.codes):,} ads in the table",
     )  # fmt: skip
     publications.switch(settings, seen, entry)
+    publish_delta(address, settings)
     return entry, True

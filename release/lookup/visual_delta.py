@@ -1,4 +1,8 @@
-"""The Delta table `visual_table`: a row an ad of the lookup table and day, for analysts and other models."""
+"""The Delta table `visual_table`: a row an ad of the lookup table and day, for analysts and other models.
+
+It is written once a table is served, and never before: what the gate refuses is not in it. Who is killed between the
+switch and this leaves the day's old rows; the next run, refresh or `adlens reconcile` writes them.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError
 
 from contracts import artifacts, paths
 from contracts.days import day_start
 from contracts.delta_dataset import dataset
+from contracts.errors import AdLensError
 from contracts.settings import Settings
 from release import delta
 from release.lookup.catalogue import ads_table, batches
+from release.lookup.lookup_table import served_table
 from serving.table import VisualTable
 
 MOMENT = pa.timestamp("us", tz="UTC")
@@ -31,23 +38,35 @@ SCHEMA = pa.schema(
 )
 
 
-def publish_delta(address: Path, visual: VisualTable, settings: Settings) -> int:
-    """The table's rows as partition `day`, a batch at a time; no commit if they are there. Returns the version.
+def publish_delta(address: Path, settings: Settings) -> int:
+    """The rows of a table that is served as partition `day`, a batch at a time; no commit if they are there, or if the
+    day's catalogue is not kept any more (0 where nothing was ever written). Returns the version.
 
-    `address`: of the table's manifest. Vectors are as a lookup returns them.
+    `address`: of the table's manifest. Vectors are as a lookup returns them. Raises AdLensError where Delta does not
+    take them.
     """
+    try:
+        return _published(address, served_table(address), settings)
+    except (DeltaError, OSError) as error:
+        where = paths.table(settings, "visual_table")
+        raise AdLensError(f"{where} does not get the rows of {address}: {error}") from None
+
+
+def _published(address: Path, visual: VisualTable, settings: Settings) -> int:
     day, version = artifacts.read(address, check_files=False).day, f"{address.parent.parent.name}/{address.parent.name}"
     where = paths.table(settings, "visual_table")
     if delta.exists(where):
         there = DeltaTable(where)
         if _holds(there, day, version):
             return there.version()
-    else:
-        delta.make_room(where)
+    ads = ads_table(settings)
+    if not dataset(ads, [day]).count_rows():
+        return DeltaTable(where).version() if delta.exists(where) else 0
+    delta.make_room(where)
     stamp = day_start(date.fromisoformat(day) + timedelta(days=1), settings.time_zone)
     created = stamp + timedelta(minutes=settings.publication_delay_minutes)
 
-    catalogue = batches(ads_table(settings), day, ["ad_id"])  # here: inside, Delta's writer is waiting for the rows
+    catalogue = batches(ads, day, ["ad_id"])  # here: inside, Delta's writer is waiting for the rows
 
     def rows() -> Iterator[pa.RecordBatch]:
         for batch in catalogue:

@@ -1,7 +1,7 @@
 """Stage 8: what a decision means for what is served.
 
 yes: the candidate's weights with the table of the catalogue at the end of D become a bundle; a fresh process proves it;
-     the pointer switches; the log gets its row; MLflow's alias follows.
+     the pointer switches; the log gets its row; the Delta table `visual_table` and MLflow's alias follow.
 no:  the model in service stays, its table is refreshed to the same catalogue (action `keep`). So also at a `wait`,
      while a freeze lasts, and for a model that served before and was replaced: only a person brings that back.
 
@@ -12,15 +12,13 @@ release/versions). Nothing is held while a bundle is being made: of two publishe
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contracts import artifacts, paths, report
-from contracts.errors import AdLensError, DamagedArtifact, InputError, MissingArtifact, Overtaken
+from contracts.errors import AdLensError, InputError, MissingArtifact, Overtaken
 from contracts.settings import Settings
 from release.judging.gate import CANDIDATE, SAMPLE, read_decision
 from release.judging.staleness import stale
@@ -29,13 +27,13 @@ from release.lookup import lookup_table
 from release.lookup.visual_delta import publish_delta
 from release.publishing import publications
 from release.publishing.candidate import draft_folder, settle_bundle, with_table
+from release.publishing.proof import prove, prove_kept
 from release.publishing.publications import Entry
 from release.publishing.switch import Seen, store
 from release.versions import registry
 from serving.bundle import open_bundle
 
 STAGE = "8-publish"
-CHECK_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,23 @@ def run(decision_address: Path, settings: Settings, by: By = By()) -> Entry | No
 
 
 def follow(settings: Settings) -> list[str]:
-    """MLflow's alias after what is served, unless somebody asks for something by it. A failure here is told and no
-    more: the publication stands, and the next run or `adlens reconcile` does it."""
+    """`visual_table` after what is served, and then MLflow's alias, unless somebody asks for something by it. A failure
+    here is told and no more: the publication stands, and the next run or `adlens reconcile` does it."""
     last = publications.read(settings)[-1]
+    return rows_follow(last, settings) + _alias_follows(last, settings)
+
+
+def rows_follow(served: Entry, settings: Settings) -> list[str]:
+    """`visual_table` holds the table that is served; a sentence where that fails. Before the alias, which
+    tells whoever comes next that all is done."""
+    try:
+        publish_delta(Path(served.table), settings)
+    except AdLensError as error:
+        return [f"{error}; the next run or refresh writes them"]
+    return []
+
+
+def _alias_follows(last: Entry, settings: Settings) -> list[str]:
     try:
         alias = registry.champion(settings)
         if alias.version not in (None, last.version, alias.synced_version):
@@ -143,7 +155,7 @@ def challenger(address: Path, decision: dict[str, Any], settings: Settings) -> t
     artifacts.read(table)
     with draft_folder(settings) as draft:
         with_table(draft, candidate, decision["day"], str(table), lookup_table.served_table(table))
-        _prove(draft, sample)
+        prove(draft, sample)
         return settle_bundle(draft).name, str(table)
 
 
@@ -155,22 +167,10 @@ def _refreshed(champion: Entry, day: str, settings: Settings) -> tuple[str, str]
     if str(table) == champion.table:
         return champion.bundle, champion.table  # an earlier run or the hour's refresh has made it
     served = lookup_table.served_table(table)
-    publish_delta(table, served, settings)
     with draft_folder(settings) as draft:
         with_table(draft, old, day, str(table), served)
-        open_bundle(draft, named=False, whole=True)
+        prove_kept(draft, old, Path(champion.table), day, settings)
         return settle_bundle(draft).name, str(table)
-
-
-def _prove(draft: Path, sample: Path) -> None:
-    """A fresh process loads the bundle and scores the gate's sample again. Raises DamagedArtifact if it cannot."""
-    command = [sys.executable, "-m", "serving", "check", "--unnamed", "--bundle", str(draft), "--sample", str(sample)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=CHECK_SECONDS, check=False)
-    if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise DamagedArtifact(
-            f"the new bundle failed its check in a fresh process and is not published: {said[-1] if said else 'silent'}"
-        )
 
 
 def _report(

@@ -16,7 +16,7 @@ from contracts.errors import DamagedArtifact, InputError, MissingArtifact
 from contracts.settings import Settings
 from release.publishing import publications
 from release.publishing.publications import Entry
-from release.publishing.publish import By, challenger, follow
+from release.publishing.publish import By, challenger, follow, rows_follow
 from release.publishing.switch import store
 from release.versions import registry
 from release.versions.registry import Version
@@ -73,10 +73,11 @@ def _answer(number: str, by: By, settings: Settings) -> list[str]:
     if isinstance(entry, str):
         return _refuse(found, last, entry, by, settings)
     publications.switch(settings, seen, entry)
+    more = rows_follow(entry, settings)
     registry.sync(entry.publication, number, settings)
     registry.answer(number, {"promoted_at": entry.at, "promoted": entry.reason}, settings)
     forced = " AGAINST THE GATE" if entry.action == "force" else ""
-    return [f"published{forced}: version {number} is publication {entry.publication}; undo: adlens rollback"]
+    return [f"published{forced}: version {number} is publication {entry.publication}; undo: adlens rollback", *more]
 
 
 def _entry(found: Version, last: Entry | None, why: str, force: bool, by: By, settings: Settings) -> Entry | str:

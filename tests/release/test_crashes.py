@@ -8,9 +8,11 @@ from pathlib import Path
 
 import mlflow.tracking
 import pytest
+from deltalake import DeltaTable
 
 from contracts import paths
 from contracts.bundle import WEIGHTS
+from contracts.delta_dataset import dataset
 from contracts.errors import AdLensError, DamagedArtifact, Overtaken, PrerequisiteError
 from release.lookup import lookup_table
 from release.publishing import candidate, publications, publish
@@ -37,10 +39,11 @@ POINTS = [
     (BEFORE, CLIENT, "create_model_version"),
     (BEFORE, CLIENT, "set_model_version_tag"),
     (BEFORE, publish, "with_table"),
-    (BEFORE, publish, "_prove"),
+    (BEFORE, publish, "prove"),
     (BEFORE, candidate, "remember"),
     (BEFORE, FileStore, "swap"),
     (AFTER, publications, "append"),
+    (AFTER, publish, "publish_delta"),
     (AFTER, registry, "sync"),
     (AFTER, CLIENT, "set_registered_model_tag"),
     (AFTER, publish, "_report"),
@@ -48,13 +51,16 @@ POINTS = [
 
 
 def agreed(settings) -> list[publications.Entry]:
-    """Log, pointer and alias say the same; returns the log."""
+    """Log, pointer, the rows for analysts and the alias say the same; returns the log."""
     log = publications.logged(settings)
     assert [entry.publication for entry in log] == list(range(1, len(log) + 1))
     current = read_pointer(settings)
     assert (current.publication, current.bundle) == (log[-1].publication, log[-1].bundle)
     alias = registry.champion(settings)
     assert (alias.version, alias.synced_publication) == (log[-1].version, log[-1].publication)
+    table = Path(log[-1].table).parent
+    rows = dataset(DeltaTable(paths.table(settings, "visual_table")), [table.parent.name]).to_table()
+    assert set(rows.column("table_version").to_pylist()) == {f"{table.parent.name}/{table.name}"}
     return log
 
 

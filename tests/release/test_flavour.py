@@ -25,6 +25,8 @@ DAY = "2026-01-19"
 @pytest.fixture
 def at(days, monkeypatch, tmp_path):
     """(decision's folder, address of the version) of a model that was released."""
+    for n in range(6):
+        days.draw(f"{n:064x}", 40 * n)  # so that an ad's vector is not its category's, nor that the general one
     decision = days.decide(DAY, "sharp")
     number = registry.register(Path(read_decision(decision)["model"]), decision.parent / CANDIDATE, {}, days.settings)
     before = mlflow.get_tracking_uri()
@@ -34,10 +36,13 @@ def at(days, monkeypatch, tmp_path):
 
 
 def frame(bundle, rows) -> pd.DataFrame:
-    """Nothing but missing values and the user's click rate, whose value is its code; ad ids as they are."""
+    """The values of which the world's groups hold the codes; all others are missing there as well."""
     made = pd.DataFrame({one.name: [None] * len(rows) for one in coded(bundle.features)})
     made["user_ctr_7d"] = [float(value) for value in rows.codes["user_ctr_7d"].codes]
     made["ad_id"] = rows.ad_id
+    made["category_id"] = [f"c{int(ad[3:]) // 2 % 3}" for ad in rows.ad_id]
+    made["gender"], made["hour"], made["price"] = "f", "8", 3.5
+    made["query_words"] = [["red"]] * len(rows)
     return made
 
 
@@ -50,8 +55,11 @@ def test_a_frame_scores_as_the_predictor_and_a_missing_column_is_named(days, at)
     rate = np.asarray(frame(bundle, rows)["user_ctr_7d"])
     assert scores.shape == (40,) and ((scores > 0) & (scores < 1)).all()
     assert np.corrcoef(scores, rate)[0, 1] > 0.9  # `sharp` reads the rate
-    exact, _ = score("the gate's", bundle, rows)
-    assert np.abs(scores - exact.values).max() < 0.1  # the rest of the features is a whisper
+    exact, known = score("the predictor's", bundle, rows)
+    assert known.any() and not known.all()
+    np.testing.assert_allclose(scores, exact.values, atol=1e-6)
+    strangers = bundle.table.of(rows.ad_id[~known].tolist(), rows.codes["category_id"].take(np.flatnonzero(~known)))[0]
+    assert np.abs(strangers - bundle.table.of(["stranger"])[0]).max() > 1e-3, "a category's vector is its own"
     with pytest.raises(InputError, match="lacks the columns user_ctr_7d"):
         model.predict(frame(bundle, rows).drop(columns="user_ctr_7d"))
 

@@ -49,6 +49,17 @@ def test_equal_pairs_once_and_nothing_twice(world):
     assert report.read_all(world.settings, DAY)[0].counts["reused"] == 6
 
 
+def test_the_next_day_with_the_same_cnn_and_pictures_computes_nothing(world):
+    for n in range(6):
+        world.draw(f"{n:064x}", 40 * n)
+    model = world.model(DAY)
+    lookup_table.run(model, world.settings)
+    world.catalogue("2026-01-21", 12)
+    tomorrow = world.model("2026-01-21")  # another artifact of the same weights
+    rows = artifacts.read(lookup_table.run(tomorrow, world.settings)).rows
+    assert rows["computed"] == 0 and rows["reused"] == 2 * 7 and rows["ads_in_table"] == 12
+
+
 def test_a_picture_that_lands_later_is_seen(world):
     model = world.model(DAY)
     first, _ = lookup_table.make(model, DAY, world.settings)
@@ -70,6 +81,8 @@ def test_another_cnn_reuses_nothing(world):
 def test_the_delta_table_and_a_second_run(world):
     model = world.model(DAY)
     address = lookup_table.run(model, world.settings)
+    assert not DeltaTable.is_deltatable(paths.table(world.settings, "visual_table")), "nothing is served yet"
+    visual_delta.publish_delta(address, world.settings)
     table = DeltaTable(paths.table(world.settings, "visual_table"))
     rows = dataset(table).to_table().sort_by("ad_id").to_pydict()
     assert rows["ad_id"] == [f"ad-{n:03d}" for n in range(12)]
@@ -77,6 +90,7 @@ def test_the_delta_table_and_a_second_run(world):
     wanted = lookup_table.served_table(address).of(rows["ad_id"])[0]
     np.testing.assert_array_equal(np.array(rows["vector"], np.float32), wanted)
     assert lookup_table.run(model, world.settings) == address
+    assert visual_delta.publish_delta(address, world.settings) == table.version()
     assert DeltaTable(paths.table(world.settings, "visual_table")).version() == table.version()
 
 
@@ -151,7 +165,9 @@ def test_a_catalogue_in_many_batches(world, monkeypatch):
     other = world.model(DAY, seed=0, interval=("2026-01-09", DAY))  # another artifact of the same weights
     vectors_folder = world.settings.home_path / "pictures" / "vectors"
     shutil.rmtree(vectors_folder)
-    again = lookup_table.served_table(lookup_table.run(other, world.settings))
+    address = lookup_table.run(other, world.settings)
+    again = lookup_table.served_table(address)
+    visual_delta.publish_delta(address, world.settings)
     np.testing.assert_allclose(again.of(ids)[0], wanted, atol=1e-5)
     rows = dataset(DeltaTable(paths.table(world.settings, "visual_table"))).to_table()
     assert rows.num_rows == 12 and sorted(rows.column("ad_id").to_pylist()) == ids

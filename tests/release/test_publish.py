@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from deltalake import DeltaTable
 
 from contracts import artifacts, paths, report
 from contracts.bundle import WEIGHTS
+from contracts.delta_dataset import dataset
 from contracts.errors import DamagedArtifact, InputError
 from release.lookup import lookup_table
+from release.lookup.refresh import refresh
 from release.publishing import candidate, publications, publish
 from release.publishing.rollback import rollback
 from release.versions import registry
 from serving.bundle import open_bundle, open_current, read_pointer
+from serving.table import VisualTable, codes_of
 
 ONE, TWO, THREE = "2026-01-19", "2026-01-20", "2026-01-21"
 
@@ -81,6 +86,22 @@ def test_an_older_day_evaluates_and_publishes_nothing(days):
     assert "publishes nothing" in report.read_all(settings, ONE)[-1].remarks[0]
 
 
+def test_analysts_see_only_what_served(days):
+    """The challenger's own vectors are of a model that the gate refused."""
+    settings = days.settings
+    visual = paths.table(settings, "visual_table")
+    assert release(days, ONE, "random") is None and not DeltaTable.is_deltatable(visual)
+    release(days, ONE, "dull", seed=1)
+    kept = release(days, TWO, "random", seed=2)
+    rows = dataset(DeltaTable(visual), [TWO]).to_table()
+    table = Path(kept.table).parent
+    assert set(rows.column("table_version").to_pylist()) == {f"{TWO}/{table.name}"} and rows.num_rows == 12
+    found = dict(zip(rows.column("ad_id").to_pylist(), rows.column("vector").to_pylist(), strict=True))
+    served, known = open_current(settings)[0].table.of(list(found))
+    assert known.all()
+    np.testing.assert_array_equal(np.array(list(found.values()), np.float32), served)
+
+
 def test_no_without_a_champion_serves_nothing(days):
     assert release(days, ONE, "random") is None
     assert read_pointer(days.settings) is None
@@ -139,6 +160,37 @@ def test_tampered_bundles_are_refused(days):
     with pytest.raises(DamagedArtifact):  # one cannot go back to what is broken
         rollback(settings, publication=2)
     assert open_current(settings)[1].publication == 3
+
+
+def test_a_table_with_two_vectors_exchanged_is_not_served(days, monkeypatch):
+    """Checksums and all: of a challenger the gate's look-ups tell, of a kept model those of the bundle in service."""
+    settings, real = days.settings, lookup_table.served_table
+    for n in range(7):
+        days.draw(f"{n:064x}", 30 * n)
+
+    def exchanged(address: Path) -> VisualTable:
+        table = real(address)
+        rows = np.searchsorted(table.codes, codes_of(["ad-000", "ad-002"]))
+        vectors = np.array(table.vectors)
+        vectors[rows] = vectors[rows[::-1]]
+        return replace(table, vectors=vectors, path=None)
+
+    def refused(act) -> None:
+        before = read_pointer(settings)
+        with monkeypatch.context() as patch:
+            patch.setattr(lookup_table, "served_table", exchanged)
+            with pytest.raises(DamagedArtifact, match="2 of .* ads looked up another vector"):
+                act()
+        assert read_pointer(settings) == before
+
+    yes = decide(days, ONE, "dull")
+    refused(lambda: publish.run(yes, settings))
+    assert publish.run(yes, settings).action == "publish"
+    no = decide(days, TWO, "random")
+    refused(lambda: publish.run(no, settings))
+    assert publish.run(no, settings).action == "keep"
+    refused(lambda: refresh(settings))
+    assert refresh(settings)[0].action == "refresh"
 
 
 def test_a_bundle_that_scores_otherwise_is_not_published(days):

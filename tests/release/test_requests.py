@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from contracts import paths
 from contracts.errors import InputError
+from release.judging.gate import CANDIDATE
 from release.publishing import history, publications
 from release.publishing.history import served
 from release.publishing.publish import By
@@ -59,6 +63,19 @@ def test_promote_says_who_and_why_and_force_is_recorded(days):
     assert not any(name.startswith("request.") for name in registry.version(settings, "2").tags)
     rollback(settings, to="1")
     assert publications.read(settings)[-1].version == "1"
+
+
+def test_a_person_may_force_a_model_past_a_champion_that_is_damaged(days):
+    settings = days.settings
+    days.release(ONE, "dull")
+    (weights,) = paths.bundles(settings).glob("*/weights.safetensors")
+    weights.write_bytes(b"gone")
+    decision = days.decide(TWO, "sharp")
+    number = registry.register(Path(days.decision(decision)["model"]), decision.parent / CANDIDATE, {}, settings)
+    refused = requests.promote(number, "a try", False, ANN, settings)[0]
+    assert refused.startswith("refused") and "does not match its checksum" in refused
+    assert "AGAINST THE GATE" in requests.promote(number, "it is broken", True, ANN, settings)[0]
+    assert publications.read(settings)[-1].action == "force"
 
 
 def test_a_request_that_was_killed_is_answered_by_the_next_call(days, monkeypatch):

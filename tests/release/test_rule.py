@@ -12,8 +12,8 @@ from release.judging.evidence import DIMENSIONS, HeldOut, Opponent, Scores, Serv
 from release.judging.rule import Limits, Verdict, judge
 
 LIMITS = Limits(
-    min_rows=500, min_clicks=30, gauc_margin=-0.03, slice_margin=0.02, suspicious_gain=0.2, min_coverage=0.8,
-    max_bundle_mb=10, max_latency_ms=50, samples=200, seed=3,
+    min_rows=500, min_clicks=30, min_users=30, gauc_margin=-0.03, slice_margin=0.02, suspicious_gain=0.2,
+    min_coverage=0.8, max_bundle_mb=10, max_latency_ms=50, samples=200, seed=3,
 )  # fmt: skip
 SERVICE = Service(coverage=0.95, bundle_bytes=1e6, latency_ms=4.0)
 
@@ -111,6 +111,8 @@ def test_the_day_itself():
     day, good, poor = made()
     only(say(day, good, poor, min_rows=4001), "gate_min_rows")
     only(say(day, good, poor, min_clicks=5000), "gate_min_clicks")
+    only(say(day, good, poor, min_users=201), "gate_min_users")
+    assert say(day, good, poor, min_users=200).yes
     ids = changed(day.impression_ids, 1, "i0")
     twice = say(replace(day, impression_ids=ids), replace(good, impression_ids=ids), replace(poor, impression_ids=ids))
     only(twice, "more than once")
@@ -184,6 +186,27 @@ def test_one_slice_that_the_whole_does_not_show():
     assert worse == ["rotten"]
     only(verdict, "category rotten is worse")
     assert say(day, good, scored("turned", good, turned), suspicious_gain=0.9).yes
+
+
+def test_one_user_is_no_day():
+    """Resampled he is always himself: every bound is the figure, and an equal model would pass any margin below 0."""
+    day, good, _ = made()
+    alone = replace(day, users=np.full(4000, "u0", object))
+    verdict = say(alone, good, scored("twin", good, good.values.copy()))
+    assert verdict.answer == "no" and any("1 users, at least 30" in reason for reason in verdict.reasons)
+
+
+def test_a_slice_that_is_asked_and_has_no_answer_is_a_no():
+    day, good, poor = made()
+    users = day.users.copy()
+    users[:600] = "u0"
+    labels = np.where(np.arange(4000) < 600, "his own", "the others").astype(object)
+    day = replace(day, users=users, slices={**day.slices, "category": labels})
+    verdict = say(day, good, poor)
+    only(verdict, "category his own is large enough to be asked and gives no answer")
+    assert {one.slice: one.verdict for one in verdict.slices if one.dimension == "category"} == {
+        "his own": "unanswered", "the others": "fine",
+    }  # fmt: skip
 
 
 def test_a_slice_too_small_to_be_asked_is_shown_and_says_nothing():

@@ -17,7 +17,7 @@ from serving import __main__ as command
 from serving.bundle import open_bundle, open_current, read_pointer
 from serving.sample import check_sample, write_sample
 from serving.scorer import Scorer
-from serving.table import VisualTable
+from serving.table import VisualTable, codes_of
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,21 @@ def test_check_in_a_fresh_process(make_bundle, tmp_path):
             columns[f.name] = CodeColumn.lists([[1, 2], None], f.limit)
     scorer, visual = Scorer(bundle), bundle.table.of(["ad-1", "new"])[0]
     scores = scorer.score(scorer.rows(columns), visual)
-    write_sample(tmp_path / "s", columns, visual, scores)
+    ads, same = codes_of(["ad-1", "new"]), np.array([True, False])
+    write_sample(tmp_path / "s", columns, visual, scores, ads, same)
     assert check_sample(bundle, tmp_path / "s")[0] == 2
     run = [sys.executable, "-m", "serving", "check", "--bundle", str(folder), "--sample"]
     done = subprocess.run([*run, str(tmp_path / "s")], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "2 items" in done.stdout, done.stderr
-    write_sample(tmp_path / "t", columns, visual, scores + 0.01)
+    write_sample(tmp_path / "t", columns, visual, scores + 0.01, ads, same)
     done = subprocess.run([*run, str(tmp_path / "t")], capture_output=True, text=True, timeout=120)
     assert done.returncode == 7 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    write_sample(tmp_path / "u", columns, visual, scores, codes_of(["ad-2", "new"]), same)  # whose vector this is not
+    with pytest.raises(DamagedArtifact, match="1 of 1 ads looked up another vector"):
+        check_sample(bundle, tmp_path / "u")
+    write_sample(tmp_path / "v", columns, visual, scores, ads, np.array([False, True]))
+    with pytest.raises(DamagedArtifact, match="none of the 1 ads"):
+        check_sample(bundle, tmp_path / "v")
 
 
 @pytest.mark.parametrize(

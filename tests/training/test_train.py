@@ -6,16 +6,19 @@ import json
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import safetensors.numpy
 from deltalake import DeltaTable, write_deltalake
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 from pydantic import ValidationError
 
 from contracts import artifacts, paths
-from contracts.errors import DamagedArtifact, InputError, MissingArtifact, SettingsError
+from contracts.errors import DamagedArtifact, InputError, MissingArtifact, PrerequisiteError, SettingsError
 from contracts.features import feature_set
 from contracts.hashing import code
 from contracts.report import read_all
@@ -87,6 +90,70 @@ def test_too_many_missing_pictures_stop_the_run(make: Made) -> None:
     for name in _images(settings)[:8]:
         (paths.images(settings) / f"{name}.jpg").unlink()
     with pytest.raises(InputError, match="missing or unreadable.*unreadable_bound"):
+        train_day(DAY, settings)
+
+
+def test_mlflow_that_does_not_answer_costs_no_training(
+    make: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    settings = make(days=8, impressions=60, ads=10)
+    chosen = {"HOME": settings.home, "LANDING": settings.landing, "RECIPE": "tiny"}
+    for name, value in {**chosen, "MLFLOW_URI": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(f"ADLENS_{name}", str(value))
+    assert main(["train", "--day", "2026-01-08"]) == 3  # of a prerequisite: Airflow tries it again
+    assert "nothing is trained again" in capsys.readouterr().err
+    (address,) = (paths.artifacts(settings) / "model" / "2026-01-08").glob(f"*/{artifacts.MANIFEST}")
+    finished = artifacts.read(address)
+    assert finished.figures["mlflow_run_id"] == "" and finished.rows["impressions"] == 7 * 60
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("training.loop.Loop.run", forbidden)
+    assert main(["train", "--day", "2026-01-08"]) == 3  # it is still away
+    monkeypatch.delenv("ADLENS_MLFLOW_URI")
+    assert main(["train", "--day", "2026-01-08"]) == 0
+    told = artifacts.read(address)
+    run = MlflowClient(settings.mlflow_tracking_uri).get_run(told.figures["mlflow_run_id"])
+    assert run.info.status == "FINISHED" and run.data.params["day"] == "2026-01-08"
+    assert run.data.metrics["train_log_loss"] == pytest.approx(told.figures["train_log_loss"])
+    assert told.files == finished.files and told.key == finished.key
+    text = address.read_text()
+    assert main(["train", "--day", "2026-01-08"]) == 0 and address.read_text() == text
+
+
+def test_mlflow_that_goes_away_while_a_model_is_trained(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The points of the curves wait, and the run is gone on with: neither is lost, nor is there a second run."""
+    settings, real, calls = make(days=8, impressions=400, ads=40), MlflowClient.log_metric, []
+
+    def away(self: MlflowClient, *told: Any, **more: Any) -> None:
+        calls.append(told)
+        if len(calls) in (2, 4):
+            raise MlflowException("gone")
+        real(self, *told, **more)
+
+    monkeypatch.setattr(MlflowClient, "log_metric", away)
+    with pytest.raises(PrerequisiteError, match="gone"):
+        train_day(DAY, settings, tiny())
+    client = MlflowClient(settings.mlflow_tracking_uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'adlens'")
+    address = train_day(DAY, settings, tiny())
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_id == artifacts.read(address).figures["mlflow_run_id"] and run.info.status == "FINISHED"
+    assert len(calls) > 4 and "are lost" in read_all(settings, "2026-01-08")[-1].remarks[-1]
+
+
+def test_an_error_of_the_training_is_told_though_mlflow_is_away(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = make(days=8, impressions=60, ads=10)
+    for name in _images(settings)[:8]:
+        (paths.images(settings) / f"{name}.jpg").unlink()
+
+    def gone(*_: object) -> None:
+        raise MlflowException("gone")
+
+    monkeypatch.setattr(MlflowClient, "set_terminated", gone)
+    with pytest.raises(InputError, match="missing or unreadable"):
         train_day(DAY, settings)
 
 
