@@ -42,7 +42,7 @@ print(json.dumps({
         "params": {name: d.params.get_param(name).schema for name in d.params}, "runs": d.max_active_runs,
         "catchup": d.catchup, "timetable": type(d.timetable).__name__, "doc": bool(d.doc_md),
         "past": any(t.depends_on_past for t in d.tasks), "deadline": bool(d.deadline),
-        "when": d.timetable.summary, "paused": d.is_paused_upon_creation,
+        "when": getattr(d.timetable, "summary", None), "paused": d.is_paused_upon_creation,
         "serialized": DagSerialization.from_dict(DagSerialization.to_dict(d)).dag_id,
     } for d in bag.dags.values()},
     "daily": {t.task_id: {
