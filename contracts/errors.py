@@ -7,7 +7,7 @@
     |- MissingArtifact              5   an earlier stage's output is not there
     |- SettingsError                6   a setting that cannot be
     |- DamagedArtifact              7   a file that does not match its checksum or its schema
-    `- Overtaken                    8   somebody else changed what is served meanwhile: the same once more
+    `- Overtaken                    8   what was decided or served was changed meanwhile: the same once more
 
 A gate that says no is no error: it exits 0.
 """

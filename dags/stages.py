@@ -110,6 +110,11 @@ def timetable(cron: str | None = None) -> CronDataIntervalTimetable:
     return (OnRequest if ON_REQUEST else CronDataIntervalTimetable)(expression, timezone=SETTINGS.time_zone)
 
 
+def always(cron: str) -> CronDataIntervalTimetable:
+    """The cron's intervals, by the clock also where days are run on request."""
+    return CronDataIntervalTimetable(cron, timezone=SETTINGS.time_zone)
+
+
 def deadline() -> DeadlineAlert | None:
     if not SETTINGS.deadline_minutes:
         return None

@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     which = back.add_mutually_exclusive_group()
     which.add_argument("--to", metavar="VERSION", help="MLflow's version (default: what served before the present one)")
     which.add_argument("--publication", type=int, metavar="N", help="exactly this publication of `adlens history`")
-    back.add_argument("--reason", default="", help="a sentence for the log")
+    back.add_argument("--reason", default="", help="a sentence for the log (default: `back to publication N`)")
     stop = commands.add_parser("freeze", help="no challenger is published by itself from now on; training goes on")
     stop.add_argument("--reason", required=True, help="a sentence, which each day's summary repeats")
     on = commands.add_parser("unfreeze", help="challengers are published by themselves again")

@@ -53,8 +53,9 @@ class Watched:
     action: str = ""
 
 
-def run(day: str, settings: Settings) -> Watched | None:
-    """For run `day`. None where nothing served the day that has become mature, or it has no groups.
+def run(day: str, settings: Settings, at: str = "") -> Watched | None:
+    """For run `day`. None where nothing served the day that has become mature, or it has no groups. `at`: UTC, ISO
+    8601, for the log, should the model be taken back.
 
     A day that is in the table already is not measured again; what it asked for is done once. Raises MissingArtifact or
     DamagedArtifact where the bundle that served cannot be read.
@@ -75,7 +76,7 @@ def run(day: str, settings: Settings) -> Watched | None:
     figures, counts = _figures(groups, mature, served, settings)
     bands = {name: band(name, [row[name] for row in known[-TRAILING:]]) for name in BOUNDS}
     reasons = outside(figures, bands)
-    action = _back(served, log, mature, reasons, settings) if reasons and settings.auto_rollback else ""
+    action = _back(served, log, mature, reasons, settings, at) if reasons and settings.auto_rollback else ""
     _write(mature, served, figures, counts, bands, reasons, settings)
     return Watched(mature, figures, reasons, action)
 
@@ -126,13 +127,13 @@ def _figures(
     return describe(whole, scores), {"rows": len(rows), "clicks": int(rows.label.sum())}
 
 
-def _back(served: Entry, log: list[Entry], day: str, reasons: list[str], settings: Settings) -> str:
+def _back(served: Entry, log: list[Entry], day: str, reasons: list[str], settings: Settings, at: str = "") -> str:
     """What was done: the way back only from the model that failed, and never from the first one."""
     if log[-1].model != served.model:
         return "no rollback: another model is in service since"
-    if log[0].model == served.model:
+    if publications.predecessor(log) is None:
         return "no rollback: there is no earlier model"
-    entry = rollback(settings, reason=f"by itself: on {day} {'; '.join(reasons)}", who=NAME)
+    entry = rollback(settings, reason=f"by itself: on {day} {'; '.join(reasons)}", who=NAME, at=at)
     return f"rolled back: publication {entry.publication} serves bundle {entry.bundle[:12]}"
 
 
@@ -154,6 +155,7 @@ def _write(
 def main(argv: Sequence[str]) -> int:
     """`adlens served-quality --day D`. The last line is what the DAG reads: `alarm: ...`, or that all is well."""
     import argparse
+    from datetime import UTC, datetime
 
     from contracts.days import parse_day
     from contracts.settings import load
@@ -162,7 +164,8 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="adlens served-quality", description=__doc__)
     parser.add_argument("--day", required=True, type=parse_day, help="the run; measured is lateness_days before it")
     settings, asked = load(), parser.parse_args(argv)
-    found = run(asked.day.isoformat(), settings)
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    found = run(asked.day.isoformat(), settings, now)
     if found is None:
         print(f"nothing served the day that is mature in run {asked.day}")
         return 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deltalake import DeltaTable, QueryBuilder, write_deltalake
+from deltalake.exceptions import DeltaError
 
 from contracts.bundle import Pointer
 from contracts.errors import AdLensError, DamagedArtifact, Overtaken
@@ -95,15 +96,27 @@ def append(settings: Settings, entry: Entry) -> None:
     write_deltalake(address(settings), rows, mode="append", schema_mode="merge")
 
 
+def _append_lost(settings: Settings, entry: Entry) -> None:
+    """The row of somebody who died. Raises AdLensError where it cannot be written: nothing else has changed."""
+    try:
+        append(settings, entry)
+    except (OSError, DeltaError) as error:
+        raise AdLensError(
+            f"{address(settings)} does not take the row of publication {entry.publication} ({error}); what serves goes "
+            "on: make room, then do it again"
+        ) from None
+
+
 def switch(settings: Settings, seen: Seen, entry: Entry) -> None:
     """Serves an entry's bundle from now on, and logs it.
 
     Raises Overtaken, and changes nothing, where what is served is not what was `seen` any more, and AdLensError where
-    the disk is full. The log gets the row of what was seen first, if its publisher died before he wrote it.
+    the disk is full, which says whether the entry's bundle serves already. The log gets the row of what was seen first,
+    if its publisher died before he wrote it.
     """
     current, log = seen.pointer(settings), logged(settings)
     if current is not None and (not log or log[-1].publication < current.publication):
-        append(settings, Entry(**current.model_dump()))
+        _append_lost(settings, Entry(**current.model_dump()))
     try:
         done = store(settings).swap(seen, Pointer(**asdict(entry)))
     except OSError as error:
@@ -112,7 +125,13 @@ def switch(settings: Settings, seen: Seen, entry: Entry) -> None:
         ) from None
     if not done:
         raise Overtaken("what is served was changed by somebody else meanwhile; nothing was published: do it again")
-    append(settings, entry)
+    try:
+        append(settings, entry)
+    except (OSError, DeltaError) as error:
+        raise AdLensError(
+            f"publication {entry.publication} serves; {address(settings)} does not take its row ({error}), which "
+            "follows by `adlens reconcile`: make room, then do that"
+        ) from None
 
 
 def settle(settings: Settings) -> list[str]:
@@ -144,13 +163,30 @@ def settle(settings: Settings) -> list[str]:
                 "`adlens reconcile`"
             )
         return []
-    append(settings, Entry(**current.model_dump()))
+    _append_lost(settings, Entry(**current.model_dump()))
     return [f"the log has its row of publication {current.publication} now"]
 
 
 def latest_run(log: Sequence[Entry]) -> str:
     """Day of the latest run; a refresh's day is its catalogue's and stops no run."""
     return max(entry.day for entry in log if entry.action != "refresh")
+
+
+def predecessor(log: Sequence[Entry]) -> Entry | None:
+    """What a plain rollback serves: the row before the present model's unbroken run of rows.
+
+    If that run began with a rollback, the search goes on from the row which that one restored: a second rollback goes
+    further back, not forth again. None where the first model that was ever published serves.
+    """
+    at = len(log) - 1
+    while True:
+        while at > 0 and log[at - 1].model == log[at].model:
+            at -= 1
+        before = log[:at]
+        restored = [n for n, entry in enumerate(before) if entry.bundle == log[at].bundle]
+        if log[at].action != "rollback" or not restored:
+            return before[-1] if before else None
+        at = restored[-1]
 
 
 def following(last: Entry | None, at: str, **changed: Any) -> Entry:

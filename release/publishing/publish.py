@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts import artifacts, paths, report
-from contracts.errors import AdLensError, InputError, MissingArtifact, Overtaken
+from contracts.errors import AdLensError, MissingArtifact, Overtaken
 from contracts.settings import Settings
 from release.judging.gate import CANDIDATE, SAMPLE, read_decision
 from release.judging.staleness import stale
@@ -31,6 +31,7 @@ from release.publishing.proof import prove, prove_kept
 from release.publishing.publications import Entry
 from release.publishing.switch import Seen, store
 from release.versions import registry
+from release.versions.registry import Alias
 from serving.bundle import open_bundle
 
 STAGE = "8-publish"
@@ -67,8 +68,8 @@ def run(decision_address: Path, settings: Settings, by: By = By()) -> Entry | No
 def follow(settings: Settings) -> list[str]:
     """`visual_table` after what is served, and then MLflow's alias, unless somebody asks for something by it. A failure
     here is told and no more: the publication stands, and the next run or `adlens reconcile` does it."""
-    last = publications.read(settings)[-1]
-    return rows_follow(last, settings) + _alias_follows(last, settings)
+    log = publications.read(settings)
+    return rows_follow(log[-1], settings) + _alias_follows(log, settings)
 
 
 def rows_follow(served: Entry, settings: Settings) -> list[str]:
@@ -81,16 +82,26 @@ def rows_follow(served: Entry, settings: Settings) -> list[str]:
     return []
 
 
-def _alias_follows(last: Entry, settings: Settings) -> list[str]:
+def _alias_follows(log: list[Entry], settings: Settings) -> list[str]:
+    last = log[-1]
     try:
         alias = registry.champion(settings)
-        if alias.version not in (None, last.version, alias.synced_version):
+        if moved(alias, log):
             return [f"MLflow: somebody asks for version {alias.version}; `adlens reconcile` answers"]
         version = last.version or registry.register(Path(last.model), None, {}, settings)
         registry.sync(last.publication, version, settings)
     except AdLensError as error:
         return [f"MLflow's alias does not follow yet ({error}); `adlens reconcile` moves it"]
     return [f"MLflow: {settings.slot} version {version} is {registry.CHAMPION}"]
+
+
+def moved(alias: Alias, log: list[Entry]) -> bool:
+    """Whether somebody has moved the alias: it is neither where AdLens left it, nor at anything published since (its
+    publisher died before he moved it on: what a rollback then took back is not asked for again)."""
+    if alias.version is None:
+        return False
+    since = {entry.version for entry in log if entry.publication > alias.synced_publication}
+    return alias.version not in {alias.synced_version, *since, *(entry.version for entry in log[-1:])}
 
 
 def _act(
@@ -111,7 +122,7 @@ def _act(
             "promotion came between); run the stage gate again"
         )
     if outdated := stale(address, decision, settings):
-        raise InputError(f"{address} is stale: {outdated}; run the stage gate again")
+        raise Overtaken(f"{address} is stale: {outdated}; run the stage gate again")
     frozen = last.frozen if last else ""
     back = last is not None and last.model != decision["model"] and decision["model"] in {entry.model for entry in log}
     if decision["verdict"] == "yes" and not frozen and not back:

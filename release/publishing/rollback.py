@@ -22,9 +22,9 @@ def rollback(
     """Serves an earlier publication again. Returns the log's new row.
 
     `to`: a version of MLflow (its newest publication), `publication`: exactly this one; without either, what was served
-    before the model in service was first published. The bundle is checked before anything is switched. Raises
-    InputError where there is nothing to go back to, MissingArtifact or DamagedArtifact where that bundle cannot be
-    served.
+    before the model in service came (publications.predecessor). The bundle is checked before anything is switched.
+    Raises InputError where there is nothing to go back to, MissingArtifact or DamagedArtifact where that bundle cannot
+    be served.
     """
     seen, log = _now(settings)
     target = _target(log, to, publication)
@@ -82,14 +82,13 @@ def _now(settings: Settings) -> tuple[Seen, list[Entry]]:
 def _target(log: list[Entry], to: str | None, publication: int | None) -> Entry:
     now = log[-1]
     if to is None and publication is None:
-        # Before the model in service was first published: a second rollback goes further back, not forth again.
-        first = next(at for at, entry in enumerate(log) if entry.model == now.model)
-        if first == 0:
+        before = publications.predecessor(log)
+        if before is None:
             raise InputError(
                 f"publication {now.publication} serves the first model that was ever published: there is no earlier "
                 "one to go back to; `adlens rollback --publication N` takes any publication of `adlens history`"
             )
-        return log[first - 1]
+        return before
     named = [entry for entry in log if entry.publication == publication or (to is not None and entry.version == to)]
     if not named:
         asked = f"version {to} was never published" if to is not None else f"no publication {publication}"

@@ -61,8 +61,8 @@ def _kept(log: list[Entry], first_kept: str, settings: Settings) -> list[Entry]:
     newest = list(dict.fromkeys(entry.bundle for entry in reversed(log)))[: settings.keep_bundles]
     models = list(dict.fromkeys(entry.model for entry in reversed(log)))[:2]
     last_of = [next(entry.bundle for entry in reversed(log) if entry.model == model) for model in models]
-    back = next((at for at, entry in enumerate(log) if entry.model == log[-1].model), 0)
-    stay = {*newest, *last_of, *(entry.bundle for entry in log[max(0, back - 1) : back])}
+    before = publications.predecessor(log) if log else None
+    stay = {*newest, *last_of, *([before.bundle] if before else [])}
     return [entry for entry in log if entry.bundle in stay or entry.day >= first_kept]
 
 

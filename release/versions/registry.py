@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 MANIFEST, SLOT, SYNCED = "manifest", "slot", "synced"
-ASKED = ("request.reason", "request.by", "request.force")  # tags that `adlens promote` leaves for whoever answers
+REASON, BY, FORCE = "request.reason", "request.by", "request.force"
+ASKED = (REASON, BY, FORCE)  # tags that `adlens promote` leaves for whoever answers; the last says against what
 EXPERIMENT, MODEL_FOLDER = "adlens", "model"  # as training.tracking has them
 
 
@@ -68,8 +69,8 @@ def reached(settings: Settings) -> Iterator[MlflowClient]:
     except (MlflowException, OSError) as error:  # OSError: also what requests raises
         first = str(error).strip().partition("\n")[0][:300]
         raise PrerequisiteError(
-            f"MLflow at {settings.mlflow_tracking_uri} does not answer ({first}); models and decisions are kept, what "
-            "is served stays: start MLflow or correct ADLENS_MLFLOW_URI, then run the same again"
+            f"MLflow at {settings.mlflow_tracking_uri} does not answer ({first}); models and decisions are "
+            "kept: start MLflow or correct ADLENS_MLFLOW_URI, then run the same again"
         ) from None
 
 
@@ -174,6 +175,11 @@ def _artifacts_of(client: MlflowClient, run: str, model: Path) -> str:
         ) from None
 
 
+def begun(settings: Settings) -> bool:
+    """Whether there can be anything in MLflow: its own file is made with the first model."""
+    return bool(settings.mlflow_uri) or (settings.home_path / "mlflow" / "mlflow.db").is_file()
+
+
 def champion(settings: Settings) -> Alias:
     with reached(settings) as client:
         if not client.search_registered_models(f"name = '{settings.slot}'"):
@@ -191,12 +197,32 @@ def sync(publication: int, number: str, settings: Settings) -> None:
         client.set_registered_model_tag(settings.slot, SYNCED, f"{publication}:{number}")
 
 
-def ask(number: str, reason: str, by: str, force: bool, settings: Settings) -> None:
-    """What somebody who moves the alias in MLflow does, with a reason."""
+def ask(number: str, reason: str, by: str, force: bool, base: int, settings: Settings) -> None:
+    """What somebody who moves the alias in MLflow does, with a reason. `base`: the publication that serves now.
+
+    Force comes last, and only once the alias asks: a request that was never made leaves none behind.
+    """
     with reached(settings) as client:
-        for name, value in zip(ASKED, (reason, by, "yes" if force else "no"), strict=True):
+        for name, value in ((REASON, reason), (BY, by)):
             client.set_model_version_tag(settings.slot, number, name, value)
         client.set_registered_model_alias(settings.slot, CHAMPION, number)
+        client.set_model_version_tag(settings.slot, number, FORCE, bound(force, base))
+
+
+def bind(number: str, force: bool, base: int, settings: Settings) -> None:
+    """Notes on the version against which publication it is asked for."""
+    with reached(settings) as client:
+        client.set_model_version_tag(settings.slot, number, FORCE, bound(force, base))
+
+
+def bound(force: bool, base: int) -> str:
+    return f"{'yes' if force else 'no'}:{base}"
+
+
+def base_of(found: Version) -> int:
+    """The publication that a version was asked for against; -1 where its request does not say."""
+    base = found.tags.get(FORCE, "").partition(":")[2]
+    return int(base) if base.isdigit() else -1
 
 
 def answer(number: str, tags: dict[str, str], settings: Settings) -> None:

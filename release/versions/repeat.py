@@ -45,12 +45,15 @@ def manifest_of(run: str, settings: Settings) -> Path:
 def repeat(address: Path, settings: Settings, keep: Path | None = None) -> str:
     """What was compared, in a sentence. `keep`: where the new model's files are left.
 
-    Raises MissingArtifact naming the input that is gone, DamagedArtifact where the new model is another one.
+    Raises MissingArtifact naming the input that is gone, DamagedArtifact where the new model is another one, and before
+    anything is computed InputError where `keep` is there already.
     """
     from training.job import code_version
     from training.recipes import Recipe
     from training.train import train_day
 
+    if keep is not None and keep.exists():
+        raise InputError(f"--keep {keep} is there already; name a folder that is not: the new model's files make it")
     old = artifacts.read(address)
     if old.kind != "model" or old.interval is None:
         raise InputError(f"{address} is the manifest of a {old.kind}; a model's is needed")

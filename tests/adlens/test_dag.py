@@ -47,6 +47,7 @@ print(json.dumps({
         "params": {name: d.params.get_param(name).schema for name in d.params}, "runs": d.max_active_runs,
         "catchup": d.catchup, "timetable": type(d.timetable).__name__, "doc": d.doc_md,
         "past": any(t.depends_on_past for t in d.tasks), "deadline": bool(d.deadline),
+        "when": getattr(d.timetable, "summary", None), "paused": d.is_paused_upon_creation,
         "serialized": DagSerialization.from_dict(DagSerialization.to_dict(d)).dag_id,
     } for d in bag.dags.values()},
     "daily": {t.task_id: {
@@ -188,11 +189,21 @@ def test_one_day_at_a_time_in_any_order(laptop, cluster):
 
 
 def test_runs_are_asked_for_on_a_laptop_and_go_by_the_clock_elsewhere(laptop, cluster):
-    names = ("adlens_daily", "adlens_maintenance", "adlens_promotion", "adlens_rebuild")
+    names = ("adlens_daily", "adlens_maintenance", "adlens_rebuild", "adlens_table")
     assert {laptop["dags"][name]["timetable"] for name in names} == {"OnRequest"}
     assert {cluster["dags"][name]["timetable"] for name in names} == {"CronDataIntervalTimetable"}
     for read in (laptop, cluster):
         assert read["dags"]["adlens_backfill"]["timetable"] == "NullTimetable"
+
+
+def test_whoever_moves_the_alias_is_answered_whatever_the_schedule_is(laptop, cluster):
+    for read in (laptop, cluster):
+        dags = dict(read["dags"])
+        asked = dags.pop("adlens_promotion")
+        assert (asked["timetable"], asked["when"], asked["paused"]) == (
+            "CronDataIntervalTimetable", "*/5 * * * *", False,
+        )  # fmt: skip
+        assert {dag["paused"] for dag in dags.values()} == {None}, "the others: as Airflow is set, paused"
 
 
 def test_places(laptop, cluster):

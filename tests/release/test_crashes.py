@@ -15,9 +15,10 @@ from contracts.bundle import WEIGHTS
 from contracts.delta_dataset import dataset
 from contracts.errors import AdLensError, DamagedArtifact, Overtaken, PrerequisiteError
 from release.lookup import lookup_table
+from release.lookup.refresh import refresh
 from release.publishing import candidate, publications, publish
 from release.publishing.publish import By
-from release.publishing.rollback import rollback
+from release.publishing.rollback import freeze, rollback, unfreeze
 from release.publishing.switch import FileStore, replace, store
 from release.versions import registry, requests
 from serving.bundle import open_bundle, open_current, read_pointer
@@ -81,6 +82,162 @@ def test_killed_and_done_again(days, monkeypatch, when, owner, step):
     entry = publish.run(decision, settings)
     assert agreed(settings)[-1].bundle == entry.bundle and entry.publication == 2
     assert not list(paths.bundles(settings).glob(f"{candidate.DRAFT}*"))
+
+
+WRITES = (
+    "set_model_version_tag", "delete_model_version_tag", "set_registered_model_alias", "set_registered_model_tag",
+)  # fmt: skip
+
+
+def kill_at(patch: pytest.MonkeyPatch, nth: int) -> None:
+    """Dies before the nth write to MLflow from now on."""
+    done = 0
+
+    def counted(real):
+        def write(*words, **named):
+            nonlocal done
+            done += 1
+            if done == nth:
+                raise Killed
+            return real(*words, **named)
+
+        return write
+
+    for name in WRITES:
+        patch.setattr(CLIENT, name, counted(getattr(CLIENT, name)))
+
+
+def asked(settings, number: str) -> list[str]:
+    return [name for name in registry.version(settings, number).tags if name.startswith("request.")]
+
+
+def test_a_forced_promotion_killed_between_any_two_writes(days, monkeypatch):
+    """However far it came, the next `reconcile` ends it, and its force goes with it."""
+    settings = days.settings
+    days.release(ONE, "sharp")
+    days.release(TWO, "random")  # refused: version 2
+    places = [*range(1, 12), (FileStore, "swap"), (publications, "append")]
+    outcomes = []
+    for place in places:
+        with monkeypatch.context() as patch:
+            if isinstance(place, int):
+                kill_at(patch, place)
+            else:
+                patch.setattr(*place, die)
+            with pytest.raises(Killed):
+                requests.promote("2", f"drill {place}", True, By("ann"), settings)
+        said = requests.reconcile(settings, By("the DAG"))
+        last = agreed(settings)[-1]
+        outcomes.append(last.action)
+        assert asked(settings, "2") == [] and requests.reconcile(settings, By()) == [], (place, said)
+        if last.action == "force":
+            assert f"drill {place} (asked for by ann)" in last.reason
+            assert registry.version(settings, "2").tags["promoted"] == last.reason
+            rollback(settings, to="1")
+            requests.reconcile(settings, By())
+        registry.client_of(settings).set_registered_model_alias(settings.slot, "champion", "2")
+        assert requests.reconcile(settings, By())[0].startswith("refused: version 2: the gate said no"), place
+    # Before the tag that says `force`: not asked for, or asked for without it.
+    assert [one == "force" for one in outcomes] == [False] * 4 + [True] * (len(places) - 4)
+
+
+def test_force_holds_against_what_served_when_it_was_asked_for(days, monkeypatch):
+    settings = days.settings
+    days.release(ONE, "sharp")
+    days.release(TWO, "random")
+    client = registry.client_of(settings)
+
+    def pending() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(requests, "challenger", die)
+            with pytest.raises(Killed):
+                requests.promote("2", "a drill", True, By("ann"), settings)
+
+    pending()
+    client.set_registered_model_alias(settings.slot, "champion", "1")  # thought better of it
+    assert requests.reconcile(settings, By()) == ["version 2: its request was withdrawn"]
+    client.set_registered_model_alias(settings.slot, "champion", "2")
+    assert requests.reconcile(settings, By())[0].startswith("refused: version 2: the gate said no")
+
+    pending()
+    freeze(settings, "sales week")  # something came between
+    assert requests.reconcile(settings, By())[-1].startswith("refused: version 2: the gate said no")
+    assert asked(settings, "2") == [] and agreed(settings)[-1].action == "freeze"
+
+
+def test_a_promotion_that_was_rolled_back_before_mlflow_knew_does_not_come_back(days, monkeypatch):
+    settings = days.settings
+    days.release(ONE, "dull")
+    days.release(TWO, "sharp")
+    rollback(settings)
+    requests.reconcile(settings, By())
+    registry.client_of(settings).set_registered_model_alias(settings.slot, "champion", "2")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "sync", die)
+        with pytest.raises(Killed):
+            requests.reconcile(settings, By())
+    assert publications.read(settings)[-1].action == "promote"
+    rollback(settings)
+    requests.reconcile(settings, By())
+    last = agreed(settings)[-1]
+    assert (last.action, last.version, asked(settings, "2")) == ("rollback", "1", [])
+    assert "promoted" in registry.version(settings, "2").tags
+
+
+def test_mlflow_falls_silent_after_the_switch(days, monkeypatch):
+    settings = days.settings
+    days.release(ONE, "dull")
+    days.release(TWO, "sharp")
+    rollback(settings)
+    requests.reconcile(settings, By())
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "sync", lambda *_: (_ for _ in ()).throw(PrerequisiteError("silence")))
+        with pytest.raises(
+            PrerequisiteError, match="publication 4 serves version 2 now.*by `adlens reconcile`"
+        ) as told:
+            requests.promote("2", "again", False, By("ann"), settings)
+    assert "stays" not in str(told.value) and "the same again" not in str(told.value)
+    assert "is champion" in requests.reconcile(settings, By())[-1] and asked(settings, "2") == []
+    agreed(settings)
+
+
+def test_a_row_that_the_log_does_not_take_follows(days, monkeypatch):
+    settings = days.settings
+    old = days.release(ONE, "dull")
+    full = OSError(28, "No space")
+    for act in (lambda: freeze(settings, "sales week"), lambda: unfreeze(settings)):
+        before = publications.logged(settings)
+        with monkeypatch.context() as patch:
+            patch.setattr(publications, "write_deltalake", lambda *_, **__: (_ for _ in ()).throw(full))
+            number = len(before) + 1
+            with pytest.raises(
+                AdLensError, match=rf"publication {number} serves; .*follows by `adlens reconcile`"
+            ) as told:
+                act()
+            assert told.value.exit_code == AdLensError.exit_code  # which Airflow tries again
+            with pytest.raises(AdLensError, match="what serves goes on: make room"):
+                rollback(settings, publication=1)
+        assert publications.logged(settings) == before and read_pointer(settings).publication == number
+        assert "has its row" in requests.reconcile(settings, By())[0]
+        assert agreed(settings)[-1].bundle == old.bundle
+
+
+@pytest.mark.parametrize("act", ["rollback", "freeze", "refresh"])
+def test_killed_between_pointer_and_row(days, monkeypatch, act):
+    settings = days.settings
+    days.release(ONE, "dull")
+    days.release(TWO, "sharp")
+    acts = {
+        "rollback": lambda: rollback(settings, reason="r"), "freeze": lambda: freeze(settings, "r"),
+        "refresh": lambda: refresh(settings, THREE),
+    }  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(publications, "append", die)
+        with pytest.raises(Killed):
+            acts[act]()
+    assert len(publications.logged(settings)) == 2 and open_current(settings)[1].publication == 3
+    requests.reconcile(settings, By())
+    assert agreed(settings)[-1].action == act
 
 
 def test_of_two_publishers_at_once_one_wins_and_nothing_is_mixed(days, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from contracts import artifacts, paths
-from contracts.errors import InputError, MissingArtifact
+from contracts.errors import MissingArtifact, Overtaken
 from contracts.features import feature_set
 from contracts.release_tables import RELEASE_TABLES
 from release.judging import gate
@@ -287,7 +287,7 @@ def test_an_mlflow_that_lost_the_run_is_told_and_the_publication_stands(world):
 def test_nothing_is_published_on_a_stale_evaluation(world):
     address = gate.run(lookup_table.run(world.model(DAY, "sharp"), world.settings), world.settings)
     world.groups(DAY, seed=99)  # late clicks: the day's labels are other ones now
-    with pytest.raises(InputError, match="stale.*written again.*run the stage gate again"):
+    with pytest.raises(Overtaken, match="stale.*written again.*run the stage gate again"):
         publish.run(address, world.settings)
     assert not (paths.pointer(world.settings)).exists()
 

@@ -12,7 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from contracts import artifacts, paths
 from contracts.artifacts import Manifest
-from contracts.errors import MissingArtifact
+from contracts.errors import InputError, MissingArtifact
 from contracts.settings import Settings
 from release import __main__ as release
 from release.publishing import publications
@@ -122,6 +122,54 @@ def test_a_run_can_be_repeated_while_its_files_are_there(tmp_path: Path) -> None
         repeatable(manifest.model_copy(update={"versions": {"nowhere": 0}}), settings)
     )
     assert "no manifest at" in str(model_repeatable(str(tmp_path / "none.json"), settings))
+
+
+def history(settings: Settings, *models: str) -> None:
+    """A publication of each, as a model's own bundle."""
+    for model in models:
+        last = (publications.read(settings) or [None])[-1]
+        if not (paths.bundles(settings) / model).is_dir():
+            bundle(settings, model, OLD)
+        row = {"day": OLD, "action": "publish", "bundle": model, "model": model, "table": "t", "decision": "",
+               "reason": "r", "version": model}  # fmt: skip
+        publications.switch(settings, store(settings).look(), publications.following(last, "", **row))
+
+
+@pytest.mark.parametrize(
+    "acts, served",
+    [
+        ("X A B C A back", "C"),  # A again by a promotion: what served before that
+        ("X A B C back", "B"),
+        ("X A B C back back", "A"),  # further back, not forth again
+        ("X A B C back back back", "X"),
+        ("X A A B back B back", "A"),
+        ("X A B C to:A back", "X"),  # before what was gone back to
+        ("X A B C A back back", "B"),
+        ("X A X B back back", "A"),
+    ],
+)
+def test_what_a_rollback_serves_and_maintenance_keeps(tmp_path, monkeypatch, acts, served):
+    settings = Settings(home=tmp_path, keep_bundles=2)
+    monkeypatch.setattr("release.publishing.rollback.described", lambda _: None)
+    for act in acts.split()[:-1]:
+        if act == "back":
+            rollback(settings)
+        elif act.startswith("to:"):
+            rollback(settings, to=act[3:])
+        else:
+            history(settings, act)
+    tidy(settings, KEPT_FROM)
+    assert (paths.bundles(settings) / served).is_dir()
+    assert rollback(settings).model == served
+
+
+def test_the_first_model_has_no_predecessor(tmp_path, monkeypatch):
+    settings = Settings(home=tmp_path)
+    monkeypatch.setattr("release.publishing.rollback.described", lambda _: None)
+    history(settings, "X", "A")
+    rollback(settings)
+    with pytest.raises(InputError, match="first model"):
+        rollback(settings)
 
 
 def test_served_bundles_stay_by_number_and_age_and_the_champion_and_its_predecessor_always(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from contracts import paths
 from contracts.errors import InputError
+from contracts.settings import Settings
 from release.judging.gate import CANDIDATE
+from release.lookup.refresh import refresh
 from release.publishing import history, publications
 from release.publishing.history import served
 from release.publishing.publish import By
@@ -118,6 +120,27 @@ def test_what_cannot_be_served_here_is_refused_with_what_to_do(days, client):
         client.set_registered_model_alias(settings.slot, "champion", number)
         assert why in requests.reconcile(settings, ANN)[0]
         assert why in registry.version(settings, number).tags["refused"] and days.champion() == "1"
+
+
+def test_nothing_to_do_in_a_home_without_a_model(tmp_path):
+    settings = Settings(home=tmp_path / "home")
+    assert requests.reconcile(settings, By()) == []
+    assert not settings.home_path.exists(), "not even MLflow's database is made"
+
+
+def test_a_promotion_after_a_refresh_is_judged_on_the_latest_run(days):
+    """The refresh is of the 21st's catalogue, and no run has reached that day."""
+    settings = days.settings
+    days.release(ONE, "dull")
+    sharp = days.release(TWO, "sharp")
+    rollback(settings)
+    requests.reconcile(settings, By())
+    fresh, new = refresh(settings)
+    assert new and fresh.day == THREE
+    assert requests.promote("2", "again", False, ANN, settings)[0].startswith("published: version 2")
+    last = publications.read(settings)[-1]
+    assert last.day == TWO and days.decision(Path(last.decision))["day"] == TWO
+    assert publications.champion_of(publications.read(settings), THREE).model == sharp.model == last.model
 
 
 def test_frozen_a_challenger_waits_and_each_summary_says_so(days):

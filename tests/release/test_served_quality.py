@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -104,6 +105,7 @@ def test_a_bad_day_alarms_and_takes_the_model_back_only_by_setting(served, capsy
     log = publications.read(chosen)
     assert open_current(chosen)[1].bundle == log[0].bundle == log[-1].bundle
     assert log[-1].action == "rollback" and "by itself" in log[-1].reason
+    assert datetime.now(UTC) - datetime.fromisoformat(log[-1].at) < timedelta(minutes=10)  # when, and not the run's day
     # another day of the same model is told, and nothing more is taken back: it serves no longer
     DeltaTable(paths.table(served.settings, "served_quality")).delete()
     entry = log[1]

@@ -28,6 +28,11 @@ def test_equal_to_the_bit_and_what_is_gone_is_named(make, tmp_path, monkeypatch)
     assert manifest_of(before.figures["mlflow_run_id"], settings) == address
     with pytest.raises(InputError, match="no model of run nothing"):
         manifest_of("nothing", settings)
+    (tmp_path / "there").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("training.train.train_day", lambda *_, **__: pytest.fail("trained in vain"))
+        with pytest.raises(InputError, match="there is there already; name a folder that is not"):
+            repeat(address, other, keep=tmp_path / "there")
     said = repeat(address, other, keep=tmp_path / "again")
     assert "equal to the last bit" in said and f"ad_groups@{before.versions['ad_groups']}" in said
     assert artifacts.read(tmp_path / "again" / "manifest.json").files == before.files
