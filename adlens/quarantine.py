@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 MOST = 10_000  # rows of one release: more is a rule to change, not rows to mend
-KEYS = {"id", "source", "reason", "row"}
+KEYS = {"id", "source", "reason", "times", "row"}
 
 
 def parser() -> argparse.ArgumentParser:

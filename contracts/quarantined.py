@@ -15,17 +15,19 @@ from contracts.settings import Settings
 from contracts.tables import STAGED
 
 if TYPE_CHECKING:
-    from pyarrow.dataset import Dataset
+    from pyarrow.dataset import Dataset, Expression
 
 
 @dataclass(frozen=True)
 class Quarantined:
-    """`id` names the row in commands: it depends on folder, source and row alone."""
+    """`id` names the row in commands: it depends on folder, source and row alone. `times`: how many such rows landed,
+    equal to the byte."""
 
     day: str
     source: str
     reason: str
     row: str
+    times: int = 1
 
     @property
     def id(self) -> str:
@@ -37,15 +39,18 @@ class Quarantined:
             row = json.loads(self.row)
         except ValueError:
             row = self.row
-        said = {"id": self.id, "source": self.source, "reason": self.reason, "row": row}
+        said = {"id": self.id, "source": self.source, "reason": self.reason, "times": self.times, "row": row}
         return json.dumps(said, ensure_ascii=False)
 
 
-def counts(settings: Settings, days: Sequence[str] | None = None) -> list[tuple[str, str, str, int]]:
-    """(day, source, reason, rows), sorted. Raises MissingArtifact where there is no quarantine yet."""
-    table = _staged(settings, days).to_table(columns=["day", "source", "reason"])
-    grouped = table.group_by(["day", "source", "reason"]).aggregate([([], "count_all")]).to_pylist()
-    found = [(one["day"], one["source"], one["reason"], one["count_all"]) for one in grouped]
+def counts(
+    settings: Settings, days: Sequence[str] | None = None, staged: bool = True
+) -> list[tuple[str, str, str, int]]:
+    """(day, source, reason, landed rows), sorted. Raises MissingArtifact where there is no quarantine yet."""
+    there = _quarantine(settings, days, staged)
+    table = there.to_table(columns=_columns(there, "day", "source", "reason"))
+    grouped = table.group_by(["day", "source", "reason"]).aggregate([("times", "sum")]).to_pylist()
+    found = [(one["day"], one["source"], one["reason"], one["times_sum"]) for one in grouped]
     return sorted(one for one in found if days is None or one[0] in days)
 
 
@@ -58,16 +63,26 @@ def each(settings: Settings, day: str, source: str | None = None, reason: str | 
         wanted = wanted & (pc.field("source") == source)
     if reason is not None:
         wanted = wanted & pc.match_substring(pc.field("reason"), reason)
-    columns = ["day", "source", "reason", "row"]
-    for batch in _staged(settings, [day]).to_batches(columns=columns, filter=wanted):
+    there = _quarantine(settings, [day], staged=True)
+    for batch in there.to_batches(columns=_columns(there, "day", "source", "reason", "row"), filter=wanted):
         yield from (Quarantined(**row) for row in batch.to_pylist())
 
 
-def _staged(settings: Settings, days: Sequence[str] | None) -> Dataset:
-    """What stage 1 wrote, also of a day that the audit refused."""
+def _columns(there: Dataset, *names: str) -> dict[str, Expression]:
+    """These, and `times`: once where it was written before there was such a column."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    once = pa.scalar(1, pa.int64())
+    times = pc.coalesce(pc.field("times"), once) if "times" in there.schema.names else pc.scalar(once)
+    return {name: pc.field(name) for name in names} | {"times": times}
+
+
+def _quarantine(settings: Settings, days: Sequence[str] | None, staged: bool) -> Dataset:
+    """`staged`: what stage 1 wrote, also of a day that the audit refused."""
     from deltalake import DeltaTable
 
-    where = paths.table(settings, f"{STAGED}/quarantine")
+    where = paths.table(settings, f"{STAGED}/quarantine" if staged else "quarantine")
     if not DeltaTable.is_deltatable(where):
         raise MissingArtifact(f"no quarantine at {where}; run `adlens impressions` for a day first")
     return dataset(DeltaTable(where), days)

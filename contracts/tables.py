@@ -130,6 +130,7 @@ _ALL = (
             Column("source", "string", "which landing file: impressions, clicks, ...", nullable=False),
             Column("reason", "string", "the broken rule, in words", nullable=False),
             Column("row", "string", "the row as it landed, as JSON or as raw text", nullable=False),
+            Column("times", "long", "landed rows that are this one, equal to the byte; null: once"),
         ),
     ),
     Table(

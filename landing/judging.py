@@ -50,9 +50,11 @@ class Findings:
 def read_unique(path: Path, source: str, declared: RowRules, findings: Findings) -> dict[tuple[object, ...], Read]:
     """The rows that stay after form, declared rules and uniqueness, by key; the others go to `findings`.
 
-    Of equal ids the earliest row stays; exact copies are told, not set aside. Equal clicks and behaviours are copies.
+    Of equal ids the earliest row stays; exact copies of it are told, not set aside. Equal clicks and behaviours are
+    copies.
     """
     kept: dict[tuple[object, ...], Read] = {}
+    copies: dict[tuple[object, ...], list[int]] = defaultdict(list)  # of the row that is kept so far
     order = [column.name for column in LANDING[source] if column.name not in KEYS[source]]
     for number, values, wrong in rows(path, source):
         findings.landed += 1
@@ -65,12 +67,14 @@ def read_unique(path: Path, source: str, declared: RowRules, findings: Findings)
         if other is None:
             kept[key] = (number, values, None)
         elif other[1] == values or source in ("clicks", "behaviours"):
-            findings.told["an exact copy, dropped"].append(number)
+            copies[key].append(number)
+        elif _rank(values, order) < _rank(other[1], order):
+            findings.aside[SAME_ID] += [other[0], *copies.pop(key, [])]
+            kept[key] = (number, values, None)
         else:
-            first = _rank(values, order) < _rank(other[1], order)
-            findings.aside[SAME_ID].append(other[0] if first else number)
-            if first:
-                kept[key] = (number, values, None)
+            findings.aside[SAME_ID].append(number)
+    if copies:
+        findings.told["an exact copy, dropped"] += [number for numbers in copies.values() for number in numbers]
     return kept
 
 

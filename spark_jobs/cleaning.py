@@ -108,8 +108,8 @@ def _ruled(frame: DataFrame, suite: Suite, settings: LandingSettings) -> DataFra
 
 
 def _unique(frame: DataFrame, source: str, slices: Slices, repeats: Repeats | None) -> DataFrame:
-    """Of the good rows with one key the first by the rest stays. Exact copies are marked `_copy`; rows that differ get
-    the reason SAME_ID, or are copies too where the file's key says all of it."""
+    """Of the good rows with one key the first by the rest stays. Exact copies of it are marked `_copy`; each row that
+    differs from it gets the reason SAME_ID, or is a copy too where the file's key says all of it."""
     if repeats is None or not repeats.few:
         return _met(frame, source, slices)
     if not repeats.n:
@@ -124,7 +124,7 @@ def _met(frame: DataFrame, source: str, slices: Slices) -> DataFrame:
     order = Window.partitionBy(SLICE, "day", *key, "_good").orderBy(*(F.col(name) for name in rest or key))
     content = F.struct(*rest) if rest else F.lit(1)
     frame = frame.withColumns(
-        {"_n": F.row_number().over(order), "_same": content.eqNullSafe(F.lag(content).over(order))}
+        {"_n": F.row_number().over(order), "_same": content.eqNullSafe(F.first(content).over(order))}
     )
     later = F.col("_good") & (F.col("_n") > 1)
     copy, reason = later, F.col(REASON)

@@ -92,11 +92,20 @@ def built_days(settings: Settings, name: str, staged: bool = False) -> set[str]:
 
 
 def fingerprints(frame: DataFrame) -> dict[str, Fingerprint]:
-    """Day -> number of rows and two sums of their hashes that no order changes (64 bits hold them to 2^31 rows)."""
-    hashed = frame.select("day", _row_hash(frame.schema).alias("h"))
+    """Day -> the fingerprint of its rows."""
+    return {str(day): found for (day,), found in sums(hashed(frame), "day").items()}
+
+
+def hashed(frame: DataFrame) -> DataFrame:
+    """`day` and `h`, a hash of all columns, of each row."""
+    return frame.select("day", _row_hash(frame.schema).alias("h"))
+
+
+def sums(hashes: DataFrame, *by: str) -> dict[tuple[object, ...], Fingerprint]:
+    """Of hashes `h`, by some columns: their number and two sums that no order changes (64 bits hold 2^31 of them)."""
     upper, lower = F.shiftright("h", 32), F.col("h").bitwiseAND(F.lit(0xFFFFFFFF))
-    sums = hashed.groupBy("day").agg(F.count(F.lit(1)).alias("n"), F.sum(upper).alias("u"), F.sum(lower).alias("l"))
-    return {row["day"]: (row["n"], row["u"], row["l"]) for row in sums.collect()}
+    found = hashes.groupBy(*by).agg(F.count(F.lit(1)).alias("n"), F.sum(upper).alias("u"), F.sum(lower).alias("l"))
+    return {tuple(row[name] for name in by): (row["n"], row["u"], row["l"]) for row in found.collect()}
 
 
 def row_counts(settings: Settings, name: str, days: Sequence[str], staged: bool = False) -> dict[str, int]:

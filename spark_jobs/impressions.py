@@ -241,8 +241,9 @@ def _report(
     stayed = {name: sum(results[name].day_rows.get(day, 0) for day in s.run) for name in refused}
     for name, rows in stayed.items():
         counts[f"landed_{name}"] = rows + counts.get(f"copies_{name}", 0) + counts.pop(f"refused_{name}", 0)
-    there = delta.read(spark, settings, "quarantine", s.run, staged=True).groupBy("source", "reason").count().collect()
-    reasons = {f"{row['source']}: {row['reason']}": row["count"] for row in there}
+    there = delta.read(spark, settings, "quarantine", s.run, staged=True)
+    aside = there.groupBy("source", "reason").agg(F.sum(quarantine.times()).alias("n")).collect()
+    reasons = {f"{row['source']}: {row['reason']}": row["n"] for row in aside}
     older = [day for day in results["impressions"].changed_days if day < s.run[0]]
     return StageReport(
         stage=STAGE,

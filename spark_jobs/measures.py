@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from contracts import rules
 from contracts.settings import LandingSettings
 from spark_jobs import predicates
+from spark_jobs.quarantine import times
 
 BUCKETS = 16  # of a drift's histogram; the first is null's own
 Counts = dict[str, dict[tuple[str, int], int]]  # day -> (what, part) -> n
@@ -143,7 +144,7 @@ def _by_value(impressions: DataFrame, columns: Sequence[str]) -> DataFrame:
 
 def _set_aside(quarantine: DataFrame) -> DataFrame:
     what = F.concat(F.lit("aside "), "source", F.lit(": "), "reason")
-    return quarantine.groupBy("day", what.alias("what"), F.lit(0).alias("part")).agg(F.count(F.lit(1)).alias("n"))
+    return quarantine.groupBy("day", what.alias("what"), F.lit(0).alias("part")).agg(F.sum(times()).alias("n"))
 
 
 def _bucket(column: str) -> SparkColumn:

@@ -16,7 +16,7 @@ from contracts.errors import MissingArtifact, QualityStop
 from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import LANDING, STAGED
-from spark_jobs import delta, figure_table, figures, landing_reader, measures
+from spark_jobs import delta, figure_table, figures, landing_reader, measures, unaudited
 from spark_jobs.audit import Auditor, Failure
 from spark_jobs.figures import Known
 from spark_jobs.impressions import WRITERS
@@ -33,11 +33,13 @@ REACH = 2 * figures.TRAILING_DAYS
 @dataclass(frozen=True)
 class Scope:
     """Day texts, sorted: the run's; published days before it whose labels it may have changed; published days after it
-    whose set-aside clicks it may have changed."""
+    whose set-aside clicks it may have changed. `waiting`: such days that must stay as they are published -> the folder
+    whose audit they wait for."""
 
     run: list[str]
     older: list[str]
     newer: list[str]
+    waiting: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
         wanted = f"adlens impressions --start {missing[0]}"
         raise MissingArtifact(f"{', '.join(missing)} not staged; run stage 1 first: {wanted}")
     suites = suite_files.load(settings.landing_path)
-    scope = _scope(settings, days)
+    scope = _scope(spark, settings, days)
     with ThreadPoolExecutor(1) as pool:  # Great Expectations takes seconds to import, while Spark counts
         opened = pool.submit(Auditor, settings, suites)
         counts = _counts(spark, settings, scope, suites)
@@ -81,7 +83,7 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
             report = _publish(spark, settings, scope, judged, seen.by)
         else:
             if bad > days.start:
-                _publish(spark, settings, _scope(settings, Days(days.start, bad)), judged, seen.by)
+                _publish(spark, settings, _scope(spark, settings, Days(days.start, bad)), judged, seen.by)
             figure_table.write(spark, settings, {bad.isoformat(): known[bad.isoformat()]})
         docs.result()
     seen.check()
@@ -90,14 +92,16 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     raise QualityStop(_message(bad.isoformat(), failures, judged))
 
 
-def _scope(settings: Settings, days: Days) -> Scope:
+def _scope(spark: SparkSession, settings: Settings, days: Days) -> Scope:
     texts = days.texts()
     published = delta.built_days(settings, "impressions")
     # The day after counts in any case: its impressions may be of ads that only the run's last catalogue knows.
     reach = days.widened(before=settings.lateness_days, after=max(settings.lateness_days, 1))
     older = sorted(day for day in published if reach.start.isoformat() <= day < texts[0])
     newer = sorted(day for day in published if texts[-1] < day < reach.end.isoformat())
-    return Scope(texts, older, newer)
+    waiting = unaudited.waiting(spark, settings, texts, older, newer)
+    older, newer = ([day for day in some if day not in waiting] for some in (older, newer))
+    return Scope(texts, older, newer, waiting)
 
 
 def _counts(spark: SparkSession, settings: Settings, scope: Scope, suites: dict[str, rules.Suite]) -> measures.Counts:
@@ -179,6 +183,7 @@ def _publish(spark: SparkSession, settings: Settings, scope: Scope, judged: Judg
         counts={"days": len(scope.run), "rewritten_days": len(rewritten), "warnings": len(judged.misses)},
         remarks=[
             *(remarks if rewritten else []),
+            *unaudited.said(scope.waiting),
             f"CTR {last['ctr'].value:.4f}, {last['quarantined_share'].value:.2%} of rows set aside on {end}",
             *(f"warning: {sentence}" for sentence in _warnings(scope.run, judged)),
             f"Data Docs: {judged.auditor.docs}",

@@ -1,4 +1,8 @@
-"""What was set aside, and why: rows of the table `quarantine`, by landing folder."""
+"""What was set aside, and why: rows of the table `quarantine`, by landing folder.
+
+Equal rows that landed several times are one row of the table with their number, `times`: a million broken lines that
+are all the same make it no larger, and count for the day's share of rows set aside all the same.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +11,26 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from contracts.tables import LANDING
+from contracts.tables import LANDING, TABLES
 from spark_jobs.cleaning import COPY
 from spark_jobs.landing_reader import REASON, TIME_FORMAT, as_landed
 from spark_jobs.slices import SLICE, Slices
 
-SCHEMA = "day string, source string, reason string, row string"
+SCHEMA = "day string, source string, reason string, row string, times long"
+KEY = TABLES["quarantine"].key
 
 
 def malformed(frame: DataFrame, source: str) -> DataFrame:
     """The rows of one cleaned landing file that were refused."""
     refused = frame.where(F.col(REASON).isNotNull() & ~F.col(COPY))
     reason, row = F.col(REASON).alias("reason"), as_landed(source).alias("row")
-    return refused.select("day", F.lit(source).alias("source"), reason, row)
+    return refused.select("day", F.lit(source).alias("source"), reason, row, once())
 
 
 def misfit_clicks(misfits: DataFrame) -> DataFrame:
     """Clicks that belong to no impression (spark_jobs.labels.misfits), as they would be written as JSON."""
     row = written("clicks").alias("row")
-    return misfits.select(F.col("folder").alias("day"), F.lit("clicks").alias("source"), "reason", row)
+    return misfits.select(F.col("folder").alias("day"), F.lit("clicks").alias("source"), "reason", row, once())
 
 
 def written(source: str) -> Column:
@@ -37,9 +42,19 @@ def pictures(ads: DataFrame) -> DataFrame:
     """A row per ad whose picture has a `_reason`."""
     row = F.to_json(F.struct("ad_id", "image")).alias("row")
     named = ads.where(F.col(REASON).isNotNull())
-    return named.select("day", F.lit("images").alias("source"), F.col(REASON).alias("reason"), row)
+    return named.select("day", F.lit("images").alias("source"), F.col(REASON).alias("reason"), row, once())
+
+
+def once() -> Column:
+    return F.lit(1).cast("long").alias("times")
+
+
+def times() -> Column:
+    """How many landed rows a row of the table stands for."""
+    return F.coalesce("times", F.lit(1).cast("long"))
 
 
 def all_of(slices: Slices, *parts: DataFrame) -> DataFrame:
-    """One frame of them; a row that was refused twice for the same reason is there once."""
-    return slices.dealt(reduce(DataFrame.unionByName, parts), "row").distinct().drop(SLICE)
+    """One frame of them; a row that was refused several times for the same reason is there once, with their number."""
+    dealt = slices.dealt(reduce(DataFrame.unionByName, parts), "row")
+    return dealt.groupBy(SLICE, *KEY).agg(F.sum(times()).alias("times")).drop(SLICE)

@@ -16,12 +16,12 @@ from pyspark.sql import SparkSession
 
 from contracts import quarantined
 from contracts.days import Days, parse_day
-from contracts.errors import InputError
+from contracts.errors import AdLensError, InputError, MissingArtifact
 from contracts.features import built, lookback
 from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import LANDING, TABLES
-from spark_jobs import delta, features, groups, impressions, quality, released
+from spark_jobs import delta, features, figure_table, groups, impressions, quality, released
 from spark_jobs.small_frames import small_frame
 
 Run = Callable[[SparkSession, Settings, Days], StageReport]
@@ -44,29 +44,65 @@ class Release:
 def release(
     spark: SparkSession, settings: Settings, day: str, asked: Sequence[Release], say: Callable[[str], None] = print
 ) -> list[StageReport]:
-    """Put the rows back and build again what follows. Done before, it commits nothing.
+    """Put the rows back and build again what follows. Done before, it commits nothing; killed, it is finished, or
+    refused, by doing it again.
 
-    Raises InputError, and leaves the day as it was, where stage 1 still sets one of them aside, or another row for it.
+    Raises InputError where stage 1 still sets one of them aside, or another row for it, and what a stage raises that
+    follows, an audit that refuses the day among them. It then leaves the day as it was.
     """
-    before = kept(spark, settings, day)
+    there, ids = kept(spark, settings, day), {one.id for one in asked}
+    before = [one for one in there if one.id not in ids]
+    audited = day in delta.built_days(settings, figure_table.NAME)
+    again, ran = len(before) < len(there), list[tuple[Run, Days]]()
+    if again and _unfinished(settings, day):  # else what a killed attempt set aside would count as there before
+        _undo(spark, settings, day, before, [])
     counts = _counts(settings, day)
-    keep(spark, settings, day, together(before, asked))
-    reports = [impressions.run(spark, settings, Days.parse(day))]
-    wrong = _still_wrong(settings, day, asked)
-    more = _counts(settings, day) - counts - Counter((one.source, reason) for one, reason in wrong)
-    if wrong or more:
-        keep(spark, settings, day, before)
-        impressions.run(spark, settings, Days.parse(day))
-        said = [f"{one.id} ({one.source}): {reason}" for one, reason in wrong]
-        said += [f"{n} other rows of {source} would be set aside: {reason}" for (source, reason), n in more.items()]
-        raise InputError(f"nothing is released into {day}: {'; '.join(said)}. Mend these rows, or leave them out")
-    say(_line(reports[0]))
-    for run, days in following(settings, day):
-        reports.append(run(spark, settings, days))
-        say(_line(reports[-1]))
+    keep(spark, settings, day, together(there, asked))
+    try:
+        reports = [impressions.run(spark, settings, Days.parse(day))]
+        _refuse_set_aside(settings, day, asked, counts)
+        say(_line(reports[0]))
+        for run, days in following(settings, day):
+            ran.append((run, days))
+            reports.append(run(spark, settings, days))
+            say(_line(reports[-1]))
+    except AdLensError as error:
+        if again:
+            ran = following(settings, day)
+        _undo(spark, settings, day, before, ran if audited else [])
+        raise type(error)(f"nothing is released into {day}: {error}") from error
     for (source, reason), n in sorted((counts - _counts(settings, day)).items()):
         say(f"no longer set aside: {n} {source}: {reason}")
     return reports
+
+
+def _refuse_set_aside(settings: Settings, day: str, asked: Sequence[Release], counts: Counter[tuple[str, str]]) -> None:
+    """Raises InputError where stage 1 has set released rows aside, or more of the others than before."""
+    wrong = _still_wrong(settings, day, asked)
+    more = _counts(settings, day) - counts - Counter((one.source, reason) for one, reason in wrong)
+    if wrong or more:
+        said = [f"{one.id} ({one.source}): {reason}" for one, reason in wrong]
+        said += [f"{n} other rows of {source} would be set aside: {reason}" for (source, reason), n in more.items()]
+        raise InputError(f"{'; '.join(said)}. Mend these rows, or leave them out")
+
+
+def _unfinished(settings: Settings, day: str) -> bool:
+    """Whether stage 1 has set aside other rows than those that the audit has passed: both count the same after a
+    release that went through."""
+    return _counts(settings, day) != _counts(settings, day, staged=False)
+
+
+def _undo(
+    spark: SparkSession, settings: Settings, day: str, before: Sequence[Release], ran: Sequence[tuple[Run, Days]]
+) -> None:
+    """Make the released rows those of before, and build again what was built since."""
+    keep(spark, settings, day, before)
+    impressions.run(spark, settings, Days.parse(day))
+    for run, days in ran:
+        try:
+            run(spark, settings, days)
+        except AdLensError:  # a day that its audit refused before as well, or that can go no further than it had
+            return
 
 
 def following(settings: Settings, day: str) -> list[tuple[Run, Days]]:
@@ -102,9 +138,9 @@ def keep(spark: SparkSession, settings: Settings, day: str, rows: Sequence[Relea
 
 def together(before: Sequence[Release], asked: Sequence[Release]) -> list[Release]:
     """Both; a row asked for takes the place of one with its id, and of a released row that was set aside again."""
-    ids = {one.id for one in asked}
+    ids, same = {one.id for one in asked}, {one.id: one for one in before}
     replaced = {(one.source, one.row): one for one in before}
-    origin = {one.id: replaced.get((one.source, one.original)) for one in asked}
+    origin = {one.id: replaced.get((one.source, one.original), same.get(one.id)) for one in asked}
     gone = ids | {old.id for old in origin.values() if old is not None}
     new = [replace(one, original=old.original if (old := origin[one.id]) else one.original) for one in asked]
     return [one for one in before if one.id not in gone] + new
@@ -134,8 +170,12 @@ def _content(source: str, text: str) -> object:
         return text
 
 
-def _counts(settings: Settings, day: str) -> Counter[tuple[str, str]]:
-    return Counter({(source, reason): n for _, source, reason, n in quarantined.counts(settings, [day])})
+def _counts(settings: Settings, day: str, staged: bool = True) -> Counter[tuple[str, str]]:
+    try:
+        found = quarantined.counts(settings, [day], staged)
+    except MissingArtifact:  # nothing is published yet
+        return Counter()
+    return Counter({(source, reason): n for _, source, reason, n in found})
 
 
 def _line(report: StageReport) -> str:

@@ -149,7 +149,7 @@ def test_a_large_log_is_handled_otherwise_and_leads_to_the_same_tables(
 ) -> None:
     """Not cached; where clicks, ads, repeated rows and pictures are many, not broadcast and not the driver's either."""
     five_days(landing)
-    twice = [("e", at("3 10:00"), "u", "a", 0, None)] * 2 + [("e", at("3 09:00"), "u", "a", 1, None)]
+    twice = [("e", at(f"3 {hour}:00"), "u", "a", 0, None) for hour in ("10", "10", "09", "09")]
     pictured = {"a": landing.picture(), "absent": "0" * 64}
     catalogue = [(name, "c", "b", "s", 1.0, "shoes", 3, pictured[name]) for name in ("a", "absent", "a")]
     clicks = [("e", at("3 09:30"), at("3 09:31"))] * 2 + [("late", at("1 10:30"), at("3 09:00"))]
@@ -166,6 +166,7 @@ def test_a_large_log_is_handled_otherwise_and_leads_to_the_same_tables(
         found[name] = (contents(spark, own), said.counts)
     counts = found["small"][1]
     assert counts["copies_clicks"] == counts["copies_impressions"] == counts["copies_ads"] == 1
+    assert counts[f"impressions: {cleaning.SAME_ID}"] == 2, "neither of the equal rows is a copy of the one that stays"
     assert counts[f"images: {pictures.MISSING}"] == 1
     assert found["small"] == found["uncached"] == found["dealt"]
 

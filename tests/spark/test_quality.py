@@ -174,7 +174,10 @@ def test_rows_that_stage_1_would_never_write(spark: SparkSession) -> None:
         "users": [("2026-01-01", "u", "25-34", "f", None, "low")],
         "behaviours": acted,
         "clicks": clicks,
-        "quarantine": [("2026-01-01", "clicks", "click without an impression", "{}")],
+        "quarantine": [
+            ("2026-01-01", "clicks", "click without an impression", "{}", None),
+            ("2026-01-01", "impressions", "impression_id is missing or empty", "{}", 3),
+        ],
     }
     ddl = {name: delta.declaration(name).ddl.replace(" NOT NULL", "") for name in given}
     frames = {name: spark.createDataFrame(one, ddl[name]) for name, one in given.items()}
@@ -194,7 +197,8 @@ def test_rows_that_stage_1_would_never_write(spark: SparkSession) -> None:
     # 2 of 3 ads of the groups a, b, gone, old are known by a catalogue; 4 of 6 impressions are of u
     assert values == {"unknown_ads": 1, "known_users": 4 / 6, "group_fill": 6 / (4 * 25), "missing_pictures": 0.5}
     assert known["clicks_joined"].value == 0.5 and known["behaviours_known_ads"].value == pytest.approx(2 / 3)
-    assert known["quarantined_share"].value == pytest.approx(1 / 8), "a click that fits nothing landed once, not twice"
+    # 6 impressions, 2 clicks and 3 equal rows landed; a click that fits nothing landed once, not twice
+    assert known["quarantined_share"].value == pytest.approx(4 / 11)
     assert known["shown_gap_minutes"].value == 12 * 60 and known["landed_gap_minutes"].value == 0
     category = known["drift_category_id"].buckets
     assert category is not None and (category[0], sum(category)) == (2, 4), "2 of ad b, which has none; 2 of ad a"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from adlens import quarantine
+from benchmarks.faults.boundaries import Killed, killed_after
 from contracts import quarantined
 from contracts.days import Days
-from contracts.errors import InputError
+from contracts.errors import InputError, QualityStop
 from contracts.settings import Settings
 from spark_jobs import delta, features, impressions, quality, release_rows
 
@@ -132,3 +133,32 @@ def test_rows_put_back(spark: SparkSession, home: Settings, tmp_path: Path, caps
     again = quarantine.mended(home, TWO, file, "twice") + quarantine.as_they_are(home, TWO, None, TOO_OLD, "twice")
     release_rows.release(spark, home, TWO, again)
     assert {name: delta.version(home, name) for name in versions} == versions
+
+
+def test_a_release_that_was_killed_or_refused_is_undone(spark: SparkSession, home: Settings, tmp_path: Path) -> None:
+    strict = home.model_copy(update={"max_ctr": 0.3})  # the lost impression and its click make 2 of 6
+    quality.run(spark, strict, DAYS)
+    file, before = tmp_path / "mended.jsonl", tables(spark, strict)
+    lost = json.loads(next(quarantined.each(strict, TWO, "impressions")).as_json())
+
+    def release(**changed: str) -> None:
+        file.write_text(json.dumps({**lost, "row": {**lost["row"], **changed}}))
+        release_rows.release(spark, strict, TWO, quarantine.mended(strict, TWO, file, "clock"))
+
+    # Its id is that of another row, which is set aside for it: killed once it is in `released`, and after stage 1.
+    earlier = {"impression_id": "i4", "shown_at": "2026-01-02T00:00:00+00:00"}
+    for commits in (1, 2):
+        with pytest.raises(Killed), killed_after(commits):
+            release(**earlier)
+    assert [one.row for one in release_rows.kept(spark, strict, TWO)] == [json.dumps({**lost["row"], **earlier})]
+    with pytest.raises(
+        InputError, match="nothing is released.* 1 other rows of impressions would be set aside: another"
+    ):
+        release(**earlier)
+    assert release_rows.kept(spark, strict, TWO) == [] and tables(spark, strict) == before
+
+    # Stage 1 takes it, and the audit refuses the day that it makes.
+    with pytest.raises(QualityStop, match=f"nothing is released into {TWO}: the audit refused {TWO}.*ctr"):
+        release(shown_at=at(2).isoformat())
+    assert release_rows.kept(spark, strict, TWO) == [] and tables(spark, strict) == before
+    assert quarantined.counts(strict, [TWO]) == quarantined.counts(strict, [TWO], staged=False)

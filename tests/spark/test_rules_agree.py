@@ -58,6 +58,8 @@ def test_they_agree(spark: SparkSession, settings: Settings, landing: LandingFol
         ("i3", at(2, "18:00"), "u", "a1", 0, None),  # equal id, earlier
         ("i4", at(2, "10:00"), "u", "a2", 0, None),  # its ad was set aside
         ("i5", None, "u", "a0", 0, None),
+        *[("i7", None, "u", "a0", 0, None)] * 5,  # one row in the table, five for the bound
+        ("i3", at(2, "18:29"), "u", "a1", 0, None),  # a copy, but of no row that stays
         ("i6", at(2, "10:00"), "u", "a0", 0, None),
     ]
     clicks = [
@@ -96,9 +98,9 @@ def test_they_agree(spark: SparkSession, settings: Settings, landing: LandingFol
             ("ads", "price is not sane"): 3,
             ("users", "gender is odd"): 1,
             ("impressions", "shown_at is not in the folder's business day"): 2,
-            ("impressions", "another row has the same id and came first"): 1,
+            ("impressions", "another row has the same id and came first"): 2,
             ("impressions", "ad is in neither the day's catalogue nor the day before's"): 1,
-            ("impressions", "shown_at is missing or empty"): 1,
+            ("impressions", "shown_at is missing or empty"): 6,
             ("clicks", "click outside the attribution window"): 1,
             ("clicks", "click before its impression"): 1,
             ("clicks", "click landed before it was clicked"): 1,
@@ -109,6 +111,8 @@ def test_they_agree(spark: SparkSession, settings: Settings, landing: LandingFol
             ("behaviours", "kind is none of view, cart, favourite, order"): 1,
         }
     )
+    times = Counter({one.source: one.times for one in quarantined.each(local, day) if one.times > 1})
+    assert times == {"impressions": 5}
     labelled = delta.read(spark, local, "impressions", [day], staged=True).where("label = 1").collect()
     assert sorted(row["impression_id"] for row in labelled) == ["i1", "i6"] and report.clicked == 2
 
