@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 MOST = 10_000  # rows of one release: more is a rule to change, not rows to mend
-KEYS = {"id", "source", "reason", "times", "row"}
+KEYS = {"id", "source", "rule", "reason", "times", "row"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,10 +53,10 @@ def _which(command: argparse.ArgumentParser) -> None:
 
 def show_counts(settings: Settings, start: str | None, end: str | None, console: Console) -> None:
     days = Days.parse(start, end).texts() if start else None
-    table = Table("day", "source", "rows", "reason", box=None)
-    found = quarantined.counts(settings, days)
-    for day, source, reason, n in found:
-        table.add_row(day, source, f"{n:,}", reason)
+    table = Table("day", "source", "rows", "rule", "reason", box=None)
+    found = quarantined.by_rule(settings, days)
+    for day, source, reason, n, rule in found:
+        table.add_row(day, source, f"{n:,}", rule, reason)
     if found:
         console.print(table)
     else:

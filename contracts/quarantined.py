@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Quarantined:
     """`id` names the row in commands: it depends on folder, source and row alone. `times`: how many such rows landed,
-    equal to the byte."""
+    equal to the byte; `rule`: the name of the declared rule, if it was one."""
 
     day: str
     source: str
     reason: str
     row: str
     times: int = 1
+    rule: str | None = None
 
     @property
     def id(self) -> str:
@@ -39,18 +41,29 @@ class Quarantined:
             row = json.loads(self.row)
         except ValueError:
             row = self.row
-        said = {"id": self.id, "source": self.source, "reason": self.reason, "times": self.times, "row": row}
-        return json.dumps(said, ensure_ascii=False)
+        said = {"id": self.id, "source": self.source, "rule": self.rule, "reason": self.reason, "times": self.times}
+        return json.dumps(said | {"row": row}, ensure_ascii=False)
 
 
 def counts(
     settings: Settings, days: Sequence[str] | None = None, staged: bool = True
 ) -> list[tuple[str, str, str, int]]:
     """(day, source, reason, landed rows), sorted. Raises MissingArtifact where there is no quarantine yet."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for day, source, reason, n, _ in by_rule(settings, days, staged):
+        found[day, source, reason] += n
+    return sorted((*key, n) for key, n in found.items())
+
+
+def by_rule(
+    settings: Settings, days: Sequence[str] | None = None, staged: bool = True
+) -> list[tuple[str, str, str, int, str]]:
+    """As `counts`, with the rule's name: empty where it is no declared rule's."""
     there = _quarantine(settings, days, staged)
     table = there.to_table(columns=_columns(there, "day", "source", "reason"))
-    grouped = table.group_by(["day", "source", "reason"]).aggregate([("times", "sum")]).to_pylist()
-    found = [(one["day"], one["source"], one["reason"], one["times_sum"]) for one in grouped]
+    key = ["day", "source", "reason", "rule"]
+    grouped = table.group_by(key).aggregate([("times", "sum")]).to_pylist()
+    found = [(one["day"], one["source"], one["reason"], one["times_sum"], one["rule"] or "") for one in grouped]
     return sorted(one for one in found if days is None or one[0] in days)
 
 
@@ -69,13 +82,14 @@ def each(settings: Settings, day: str, source: str | None = None, reason: str | 
 
 
 def _columns(there: Dataset, *names: str) -> dict[str, Expression]:
-    """These, and `times`: once where it was written before there was such a column."""
+    """These, `times` and `rule`: once, and none, where it was written before there were such columns."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     once = pa.scalar(1, pa.int64())
     times = pc.coalesce(pc.field("times"), once) if "times" in there.schema.names else pc.scalar(once)
-    return {name: pc.field(name) for name in names} | {"times": times}
+    rule = pc.field("rule") if "rule" in there.schema.names else pc.scalar(pa.scalar(None, pa.string()))
+    return {name: pc.field(name) for name in names} | {"times": times, "rule": rule}
 
 
 def _quarantine(settings: Settings, days: Sequence[str] | None, staged: bool) -> Dataset:

@@ -131,6 +131,7 @@ _ALL = (
             Column("reason", "string", "the broken rule, in words", nullable=False),
             Column("row", "string", "the row as it landed, as JSON or as raw text", nullable=False),
             Column("times", "long", "landed rows that are this one, equal to the byte; null: once"),
+            Column("rule", "string", "the broken rule's name in its suite; null: a rule that is in no suite"),
         ),
     ),
     Table(

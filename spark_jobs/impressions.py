@@ -137,7 +137,7 @@ def _ingest(spark: SparkSession, settings: Settings, days: Days, s: Scope, seen:
     refused["impressions"] = noted.where(~stays())
     judged = clicks.where(F.col("folder").isin(s.run + s.rejudged))
     misfits = quarantine.misfit_clicks(labels.misfits(judged, clicked, s.built, s.first, settings))
-    set_aside = [quarantine.malformed(frame, name) for name, frame in refused.items()]
+    set_aside = [quarantine.malformed(frame, suites[name]) for name, frame in refused.items()]
     if s.rejudged:
         there = delta.read(spark, settings, "quarantine", s.rejudged, staged=True)
         set_aside.append(there.where(~((F.col("source") == "clicks") & F.col("reason").isin(*labels.CLICK_REASONS))))

@@ -88,7 +88,7 @@ def _own(name: str, frame: DataFrame) -> DataFrame:
         return frame.drop(*LABELS)
     if name == "quarantine":
         own = frame.where(~((F.col("source") == "clicks") & F.col("reason").isin(*CLICK_REASONS)))
-        return own.withColumn("times", quarantine.times())
+        return own.withColumn("times", quarantine.times()).drop("rule")  # a name follows from the reason
     return frame
 
 

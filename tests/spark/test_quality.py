@@ -175,8 +175,8 @@ def test_rows_that_stage_1_would_never_write(spark: SparkSession) -> None:
         "behaviours": acted,
         "clicks": clicks,
         "quarantine": [
-            ("2026-01-01", "clicks", "click without an impression", "{}", None),
-            ("2026-01-01", "impressions", "impression_id is missing or empty", "{}", 3),
+            ("2026-01-01", "clicks", "click without an impression", "{}", None, None),
+            ("2026-01-01", "impressions", "impression_id is missing or empty", "{}", 3, None),
         ],
     }
     ddl = {name: delta.declaration(name).ddl.replace(" NOT NULL", "") for name in given}

@@ -93,26 +93,40 @@ def test_they_agree(spark: SparkSession, settings: Settings, landing: LandingFol
     told = Counter()
     for file, findings in report.files.items():
         told.update({(file.split(".")[0], reason): len(rows) for reason, rows in findings.aside.items()})
-    assert told == spark_says == Counter(
-        {
-            ("ads", "price is not sane"): 3,
-            ("users", "gender is odd"): 1,
-            ("impressions", "shown_at is not in the folder's business day"): 2,
-            ("impressions", "another row has the same id and came first"): 2,
-            ("impressions", "ad is in neither the day's catalogue nor the day before's"): 1,
-            ("impressions", "shown_at is missing or empty"): 6,
-            ("clicks", "click outside the attribution window"): 1,
-            ("clicks", "click before its impression"): 1,
-            ("clicks", "click landed before it was clicked"): 1,
-            ("clicks", "click without an impression"): 1,
-            ("clicks", "impression_id is missing or empty"): 1,
-            ("behaviours", "behaviour lies after its folder's day"): 1,
-            ("behaviours", "behaviour lies more than 31 days before its folder's day"): 1,
-            ("behaviours", "kind is none of view, cart, favourite, order"): 1,
-        }
+    assert (
+        told
+        == spark_says
+        == Counter(
+            {
+                ("ads", "price is not sane"): 3,
+                ("users", "gender is odd"): 1,
+                ("impressions", "shown_at is not in the folder's business day"): 2,
+                ("impressions", "another row has the same id and came first"): 2,
+                ("impressions", "ad is in neither the day's catalogue nor the day before's"): 1,
+                ("impressions", "shown_at is missing or empty"): 6,
+                ("clicks", "click outside the attribution window"): 1,
+                ("clicks", "click before its impression"): 1,
+                ("clicks", "click landed before it was clicked"): 1,
+                ("clicks", "click without an impression"): 1,
+                ("clicks", "impression_id is missing or empty"): 1,
+                ("behaviours", "behaviour lies after its folder's day"): 1,
+                ("behaviours", "behaviour lies more than 31 days before its folder's day"): 1,
+                ("behaviours", "kind is none of view, cart, favourite, order"): 1,
+            }
+        )
     )
     times = Counter({one.source: one.times for one in quarantined.each(local, day) if one.times > 1})
     assert times == {"impressions": 5}
+    named = {(one.source, one.rule) for one in quarantined.each(local, day) if one.rule}
+    assert named == {
+        ("ads", "price_is_sane"),
+        ("users", "no_tests"),
+        ("impressions", "shown_in_folder_day"),
+        ("behaviours", "kind_is_known"),
+        ("behaviours", "behaviour_not_after_its_folder"),
+        ("behaviours", "behaviour_not_far_before"),
+        ("clicks", "click_landed_after_it_happened"),
+    }
     labelled = delta.read(spark, local, "impressions", [day], staged=True).where("label = 1").collect()
     assert sorted(row["impression_id"] for row in labelled) == ["i1", "i6"] and report.clicked == 2
 
