@@ -28,6 +28,7 @@ from contracts.tables import LANDING, STAGED, TABLES
 from spark_jobs import cleaning, delta, forgotten, labels, landing_reader, pictures, quarantine, released
 from spark_jobs.caching import cached
 from spark_jobs.cleaning import COPY, kept
+from spark_jobs.landing_columns import check_file
 from spark_jobs.landing_reader import RAW, REASON
 from spark_jobs.seen import Seen
 from spark_jobs.slices import Slices, sized
@@ -88,7 +89,7 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     before = landing_reader.day_before(s.run[0])
     beside = [(day, "clicks") for day in s.early] + [(before, "ads")] * _landed(settings, before)
     for day, name in beside:
-        landing_reader.check_file(landing_reader.find_file(landing, day, name), name)
+        check_file(landing_reader.find_file(landing, day, name), name)
     read = [(day, name) for day in s.run for name in LANDING] + beside
     landed = landing_reader.stamps(landing_reader.find_file(landing, day, name) for day, name in read)
     with ExitStack() as until:
