@@ -27,6 +27,7 @@ import numpy as np
 
 from contracts import paths
 from contracts.bundle import FORMAT, ROWS, WEIGHTS
+from contracts.errors import InputError
 from contracts.settings import Settings
 from release.publishing import publications
 from release.publishing.candidate import _finished, draft_folder, settle_bundle
@@ -131,6 +132,8 @@ def rounds(settings: Settings, count: int, seed: int) -> dict[str, int]:
             try:
                 change(settings, number, back, seconds)
                 os._exit(0)
+            except InputError:  # a rollback with nothing to go back to: counted as refused
+                os._exit(1)
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
@@ -144,7 +147,7 @@ def rounds(settings: Settings, count: int, seed: int) -> dict[str, int]:
         if os.WIFSIGNALED(status):
             done["kills"] += 1
         elif os.waitstatus_to_exitcode(status):
-            done["refused"] += 1  # a rollback with nothing to go back to
+            done["refused"] += 1
         else:
             done["rollbacks" if back else "switches"] += 1
     return done
