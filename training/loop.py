@@ -87,6 +87,7 @@ class Loop:
             raise AdLensError("no batch was read: the window's groups are empty")
         self.settle_statistics()
         if self.held_out is not None:
+            self.world.wait()  # the first process may still be writing them
             self.early.restore(self.net)
         return self.watch.trained(self.recipe.loss == "pointwise", self.early.best)
 

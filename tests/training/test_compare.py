@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from contracts import paths
 from contracts.errors import SettingsError
 from contracts.settings import Settings
 from training.__main__ import main
+from training.compare import command
 from training.compare.figures import compared, shown
 from training.compare.rungs import RUNGS, trials, variant
+from training.compare.runs import Result, Run
 from training.compare.shuffled import with_shuffled_pictures
 from training.compare.sweeps import sweep
 from training.evaluate import Scored
@@ -49,6 +52,26 @@ def test_each_rung_is_tuned_with_the_same_draws() -> None:
     assert len({tuple(one.dense_rate for one in each) for each in tried}) == 1
     factors = [one.dense_rate / daily().dense_rate for one in tried[0]]
     assert len(set(factors)) == 4 and all(1 / 3 <= factor <= 3 for factor in factors)
+
+
+def test_tuning_takes_each_rungs_best_trial_on_the_day_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each rung's three trials another one is made the best; only the day before the first held-out one is used."""
+    rungs = {name: variant(daily(), name) for name in ("DCN", "DCN + CBAM", "DCN + CSCNN")}
+    tried = {name: trials(chosen, 3, seed=5) for name, chosen in rungs.items()}
+    best = dict(zip(rungs, (2, 0, 1), strict=True))
+    wanted = {name: tried[name][at] for name, at in best.items()}
+    label = np.array([0, 1, 0, 1], np.float32)
+    asked_for: list[Run] = []
+
+    def carried(runs: list[Run], settings: Settings, jobs: int) -> list[Result]:
+        asked_for.extend(runs)
+        good = [run.recipe in wanted.values() for run in runs]
+        return [Result(scored(label, np.array([0.1, 0.9, 0.2, 0.8 if one else 0.0])), {}) for one in good]
+
+    monkeypatch.setattr(command, "carry_out", carried)
+    asked = command.parsed(["--last", "2026-01-20", "--days", "3", "--tune", "3"])
+    assert command.tuned(rungs, asked, Settings(seed=5)) == wanted
+    assert {(run.day, run.seed) for run in asked_for} == {(date(2026, 1, 17), 5)} and len(asked_for) == 9
 
 
 def test_gains_are_paired_and_shares_are_of_the_way_to_the_best() -> None:
