@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from spark_jobs import impressions
+from spark_jobs import impressions, quality
 
 # Delta's SQL that commits; what only reads is no boundary.
 COMMITS = re.compile(r"\s*(CREATE TABLE|ALTER|DELETE|UPDATE|MERGE|OPTIMIZE|VACUUM)\b")
@@ -83,7 +83,8 @@ def killed_after(commits: int, kind: str = "") -> Iterator[Count]:
     with ExitStack() as until:
         for owner, name, which in places:
             until.enter_context(mock.patch.object(owner, name, count.counted(getattr(owner, name), which)))
-        until.enter_context(mock.patch.object(impressions, "WRITERS", 1))
+        for stage in (impressions, quality):
+            until.enter_context(mock.patch.object(stage, "WRITERS", 1))
         yield count
 
 
