@@ -89,8 +89,10 @@ class Home:
         return [(str(file.relative_to(self.landing)), file.stat().st_mtime_ns) for file in files]
 
     def copied(self, into: Path) -> Home:
-        """The whole home elsewhere. Addresses inside (manifests' inputs) still name the original's files."""
-        shutil.copytree(self.path, into, symlinks=True, ignore=shutil.ignore_patterns("airflow", "logs", "spark-*"))
+        """The home elsewhere, without its caches: the pictures' are sparse files, and a copy is not. Addresses inside
+        (manifests' inputs) still name the original's files."""
+        left = shutil.ignore_patterns("airflow", "logs", "spark-*", "pictures")
+        shutil.copytree(self.path, into, symlinks=True, ignore=left)
         _move_online_store(self.path / "feast", into / "feast")
         return Home(into, self.landing)
 
