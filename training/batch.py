@@ -49,7 +49,8 @@ class Batch:
     """Rows of embeddings by feature, [A], [U] or [N], of a list with L beside it.
 
     `images` [B]: digest or None; with `category_B` (rows of category_id) the distinct pairs that the CNN embeds once.
-    `pictures_B3SS`: their pixels, uint8, once they are loaded.
+    `pictures_B3SS`: their pixels, uint8, once they are loaded. `person_N`: the code of the user's id, where the loss
+    pairs a user's impressions: equal rows are not yet one user, nor are one user's rows of two days equal.
     """
 
     ads: Rows
@@ -62,6 +63,7 @@ class Batch:
     label_N: Tensor
     images: list[str | None]
     pictures_B3SS: Tensor | None = None
+    person_N: Tensor | None = None
     position: Position | None = None
 
     def __len__(self) -> int:
@@ -84,6 +86,7 @@ class Batch:
             taken(self.ads, used_A), taken(self.users, used_U), taken(self.context, index_N),
             ad_of_N, user_of_N, picture_of_A, self.category_B[used_B], self.label_N[index_N],
             [self.images[at] for at in used_B.tolist()],
+            person_N=None if self.person_N is None else self.person_N[index_N],
         )  # fmt: skip
 
     def plain(self) -> Batch:
@@ -158,6 +161,7 @@ def concatenate(parts: Sequence[Batch]) -> Batch:
         {name: torch.cat([getattr(part, block)[name] for part in parts]) for name in getattr(parts[0], block)}
         for block in ("ads", "users", "context")
     )
+    persons = [part.person_N for part in parts if part.person_N is not None]
     first_A, ad_of_A = distinct([*_columns(ads), _column(picture_of_A)], ads_before)
     first_U, user_of_U = distinct(_columns(users), users_before)
     kept_A, kept_U = torch.from_numpy(first_A), torch.from_numpy(first_U)
@@ -166,6 +170,7 @@ def concatenate(parts: Sequence[Batch]) -> Batch:
         torch.from_numpy(ad_of_A)[torch.cat(ad_of)], torch.from_numpy(user_of_U)[torch.cat(user_of)],
         picture_of_A[kept_A], torch.tensor([row for _, row in index], dtype=torch.int32),
         torch.cat([part.label_N for part in parts]), [image for image, _ in index],
+        person_N=torch.cat(persons) if persons else None,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from contracts.batch import CodeColumn, rows_of
 from contracts.features import Feature
+from contracts.hashing import code
 from contracts.rows import RowMap
 from training.batch import Batch, Block, Rows, block_of
 from training.columns import codes_of, needed, refuse_absent
@@ -31,17 +32,20 @@ Columns = dict[str, CodeColumn]
 
 @dataclass(frozen=True)
 class Decoder:
-    """`side`: whose groups they are."""
+    """`side`: whose groups they are. `persons`: whether the batch tells its users apart."""
 
     features: Sequence[Feature]
     maps: Mapping[str, RowMap]
     side: Side
+    persons: bool = False
 
     def wanted(self) -> tuple[list[str], list[str]]:
-        """The columns that are read: of the group, and of its impressions. No id, no time: training needs none."""
+        """The columns that are read: of the group, and of its impressions. No other id and no time is needed."""
         own: list[str] = [f"c_{f.name}" for f in needed(self.features) if f.side == self.side]
         inner = ["label", *(f"c_{f.name}" for f in needed(self.features) if f.side != self.side)]
         (own if self.side == "ad" else inner).append("image")
+        if self.persons:
+            (own if self.side == "user" else inner).append("user_id")
         return own, inner
 
     def decode(self, groups: pa.RecordBatch) -> Batch:
@@ -80,6 +84,8 @@ class Decoder:
             torch.from_numpy(rows_A[pairs].astype(np.int32)),
             torch.from_numpy(beside["label"].to_numpy(zero_copy_only=False).astype(np.float32)),
             [texts[at] for at in image[pairs]],
+            person_N=_persons(beside["user_id"] if self.side == "ad" else outer["user_id"].take(pa.array(group_of_N)))
+            if self.persons else None,
         )  # fmt: skip
 
     def _met(self, columns: Columns, of_N: NDArray[np.int32]) -> Columns:
@@ -91,6 +97,13 @@ class Decoder:
         chosen = [feature for feature in self.features if block_of(feature) == block]
         found = rows_of(chosen, self.maps, columns)
         return {name: torch.from_numpy(values.astype(np.int32)) for name, values in found.items()}
+
+
+def _persons(user_id: pa.Array) -> torch.Tensor:
+    """The ids' codes, int64 [N], each computed once."""
+    ids = user_id.dictionary_encode()
+    codes = np.fromiter((code(text) for text in ids.dictionary.to_pylist()), np.int64, len(ids.dictionary))
+    return torch.from_numpy(codes[ids.indices.to_numpy(zero_copy_only=False)])
 
 
 def _taken(columns: Columns, index: NDArray[np.integer]) -> Columns:

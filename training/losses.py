@@ -20,15 +20,15 @@ def pointwise(logits_N: Tensor, labels_N: Tensor) -> Tensor:
 def pairwise(
     logits_N: Tensor,
     labels_N: Tensor,
-    user_of_N: Tensor | None = None,
+    person_N: Tensor | None = None,
     pairs: int = PAIRS,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """CSCNN Eq 14 (BPR): mean of -ln sigma(s_i - s_j) over pairs of a clicked and a not clicked impression.
 
     Readings, as the papers sample triplets from a catalogue and a click log has none: a click is paired with its own
-    user's other impressions of the batch (`user_of_N`, integers), with anybody's where the user has none or
-    `user_of_N` is None. Beyond `pairs` of them it takes as many, evenly spaced over them from a first one that moves
+    user's other impressions of the batch (`person_N`, integers), with anybody's where the user has none or
+    `person_N` is None. Beyond `pairs` of them it takes as many, evenly spaced over them from a first one that moves
     from click to click, or that `generator` draws: then each pair is as likely as any other. Every click counts the
     same. With one class only the loss is zero, and so are its gradients. Eq 14's regulariser is left out.
 
@@ -38,7 +38,7 @@ def pairwise(
     clicks_P, others_M = clicked.nonzero().squeeze(1), (~clicked).nonzero().squeeze(1)
     if not len(clicks_P) or not len(others_M):
         return logits_N.sum() * 0  # of the graph, so that backward runs; still NaN where a logit is
-    others_M, first_P, count_P = _candidates(clicks_P, others_M, user_of_N)
+    others_M, first_P, count_P = _candidates(clicks_P, others_M, person_N)
     shift_P = _shift(count_P, generator)
     step_C = torch.arange(min(pairs, len(others_M)), device=logits_N.device)
     taken_P = count_P.clamp(max=pairs)[:, None]
@@ -48,13 +48,13 @@ def pairwise(
     return (F.softplus(-gap_PC) * real_PC / taken_P).sum() / len(clicks_P)
 
 
-def _candidates(clicks_P: Tensor, others_M: Tensor, user_of_N: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def _candidates(clicks_P: Tensor, others_M: Tensor, person_N: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Others sorted by user, and of each click where its candidates begin among them and how many they are."""
     nobody = torch.zeros_like(clicks_P)
-    if user_of_N is None:
+    if person_N is None:
         return others_M, nobody, torch.full_like(clicks_P, len(others_M))
-    others_M = others_M[user_of_N[others_M].argsort(stable=True)]
-    user_M, user_P = user_of_N[others_M].contiguous(), user_of_N[clicks_P].contiguous()
+    others_M = others_M[person_N[others_M].argsort(stable=True)]
+    user_M, user_P = person_N[others_M].contiguous(), person_N[clicks_P].contiguous()
     first_P = torch.searchsorted(user_M, user_P)
     count_P = torch.searchsorted(user_M, user_P, right=True) - first_P
     alone = count_P == 0

@@ -87,5 +87,5 @@ class Step:
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         if self.recipe.loss == "pairwise":
-            return losses.pairwise(logits, batch.label_N, batch.user_of_N.long())
+            return losses.pairwise(logits, batch.label_N, batch.person_N)
         return losses.pointwise(logits, batch.label_N)

@@ -65,7 +65,8 @@ class Reader:
         how = Deal(
             recipe.grouping, recipe.pictures_per_batch, recipe.impressions_per_picture, recipe.unknown_ad_share
         )
-        decoder = Decoder(feature_set(recipe.feature_set), self.maps, SIDES[recipe.grouping])
+        persons = recipe.loss == "pairwise"
+        decoder = Decoder(feature_set(recipe.feature_set), self.maps, SIDES[recipe.grouping], persons)
         dataset = Buffers(self.source, planned, decoder, how, self.seed, epoch)
         workers = min(recipe.loader_workers, len(todo))
         # deltalake and Arrow have threads of their own: a forked worker could hang on a lock that one of them held.

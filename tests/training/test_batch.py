@@ -13,6 +13,7 @@ from torch import nn
 
 from contracts import paths
 from contracts.features import feature_set
+from contracts.hashing import code
 from contracts.settings import Settings
 from training import reader, rows_fit, sharing
 from training.batch import Batch, Position, concatenate
@@ -41,9 +42,9 @@ def maps_of(settings: Settings):
     return rows_fit.fit(FEATURES, parts, 10_000, 1)
 
 
-def whole(settings: Settings, grouping: str) -> Batch:
+def whole(settings: Settings, grouping: str, loss: str = "pointwise") -> Batch:
     """All impressions of the table as one batch of this grouping."""
-    recipe = tiny().model_copy(update={"grouping": grouping, "buffer_impressions": 10_000})
+    recipe = tiny().model_copy(update={"grouping": grouping, "buffer_impressions": 10_000, "loss": loss})
     table = reader.open_table(paths.table(settings, TABLES[recipe.grouping]))
     stream = Reader(table, reader.days_with_groups(table), recipe, maps_of(settings), 1)
     (buffer,) = stream.buffers(0)
@@ -136,6 +137,20 @@ def test_take_keeps_only_what_it_uses_and_joins_what_repeats(settings: Settings)
     back = concatenate([part, batch.take(torch.tensor([3, 5])), part])
     assert len(back) == 10 and len(back.images) <= 4 and len(back.picture_of_A) <= 4
     assert torch.equal(back.ads["brand_id"][back.ad_of_N][:4], batch.ads["brand_id"][batch.ad_of_N[index]])
+
+
+@pytest.mark.parametrize("grouping", ["ad", "user", "none"])
+def test_who_is_who_is_known_where_the_loss_pairs(settings: Settings, grouping: str) -> None:
+    """By id: the rows of a batch are equal for two users of one gender, and differ for one user of two days."""
+    table = reader.open_table(paths.table(settings, "ad_groups"))
+    parts = [part for day in reader.days_with_groups(table) for part in reader.chunks(table, day)]
+    wanted = sorted((code(user), float(label)) for p in parts for user, label in zip(p.user_id, p.label, strict=True))
+    batch = whole(settings, grouping, "pairwise")
+    assert sorted(zip(batch.person_N.tolist(), batch.label_N.tolist(), strict=True)) == wanted
+    index = torch.tensor([7, 3, 299])
+    again = concatenate([batch.take(index), batch.take(index[:1])]).person_N
+    assert again.tolist() == batch.person_N[torch.tensor([7, 3, 299, 7])].tolist()
+    assert whole(settings, grouping).person_N is None
 
 
 def test_rows_that_only_share_a_hash_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
