@@ -1,6 +1,7 @@
 """What attention costs a CNN: forward and backward of ResNet18 plain, with CBAM, with CSCNN; side by side, as ratios.
 
     python -m benchmarks.cnn_cost [--size 224] [--pictures 16] [--precision bfloat16] [--rounds 8] [--threads 1]
+                                  [--compiled]     each through torch.compile as well
 
 The floor is what the attention's necessary passes over the feature maps take by themselves: forward, one read for
 the pools over pixels, one for the pools over channels, one read and write to apply both gates; backward, one read of
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 from training.cscnn import CSCNN
 from training.recipes import production
@@ -56,13 +58,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compiled", action="store_true", help="each through torch.compile too; needs a C++ compiler")
     asked = parser.parse_args(argv)
     torch.set_num_threads(asked.threads)
     torch.manual_seed(0)
     pictures = torch.randint(0, 256, (asked.pictures, 3, asked.size, asked.size), dtype=torch.uint8)
     category = torch.randint(0, CATEGORIES, (asked.pictures,))
 
-    def step(net: CSCNN) -> Callable[[], None]:
+    def step(net: nn.Module) -> Callable[[], None]:
         def run() -> None:
             net.zero_grad()
             net(pictures, category).sum().backward()
@@ -70,16 +73,17 @@ def main(argv: list[str] | None = None) -> int:
         return run
 
     recipe = production().model_copy(update={"image_size": asked.size, "precision": asked.precision})
-    runs = {
-        name: step(CSCNN(recipe.model_copy(update=update), CATEGORIES).train()) for name, update in VARIANTS.items()
-    }
+    nets = {name: CSCNN(recipe.model_copy(update=update), CATEGORIES).train() for name, update in VARIANTS.items()}
+    runs = {name: step(net) for name, net in nets.items()}
+    if asked.compiled:
+        runs |= {f"{name}, compiled": step(torch.compile(net)) for name, net in nets.items()}
     took = seconds({**runs, "floor": passes(asked.size, asked.pictures, getattr(torch, asked.precision))}, asked.rounds)
     print(f"{asked.pictures} pictures of {asked.size}, {asked.precision}, {asked.threads} thread(s)")
-    for name in VARIANTS:
+    for name in runs:
         rate, ratio = asked.pictures / took[name], took[name] / took["plain"]
-        print(f"{name:8} {took[name]:8.3f} s  {rate:7.1f} pictures/s  {ratio:.3f}")
+        print(f"{name:16} {took[name]:8.3f} s  {rate:7.1f} pictures/s  {ratio:.3f}")
     floor = 1 + took["floor"] / took["plain"]
-    print(f"{'floor':8} {took['floor']:8.3f} s  {'':19}{floor:.3f}")
+    print(f"{'floor':16} {took['floor']:8.3f} s  {'':19}{floor:.3f}")
     return 0
 
 

@@ -63,6 +63,13 @@ class World:
         dist.all_gather(every, own)
         return [one.tolist() for one in every]
 
+    def union(self, own: set[str]) -> set[str]:
+        """What any process has."""
+        every: list[set[str]] = [own] * self.size
+        if self.size > 1:
+            dist.all_gather_object(every, own)
+        return set().union(*every)
+
     def wait(self) -> None:
         if self.size > 1:
             dist.barrier()

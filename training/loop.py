@@ -67,6 +67,12 @@ class Loop:
         self.watch = Watch(reader.impressions * recipe.epochs, self.world.first, curve)
         self.seen: deque[tuple[list[str | None], Tensor]] = deque(maxlen=max(1, recipe.bn_batches))
         self.profile, self.stopped, self.counts = profile, False, True
+        self.before: set[str] = set()  # unreadable pictures that were met before it was stopped
+
+    @property
+    def unreadable(self) -> set[str]:
+        """The pictures for which this process took the grey one."""
+        return self.before | self.pictures.unreadable
 
     def run(self) -> Trained:
         """Raises Interrupted after SIGTERM, AdLensError where the loss is not finite or nothing was read, InputError
@@ -187,6 +193,7 @@ class Loop:
         facts = {
             "position": list(position), "counters": counters, "images": [images for images, _ in self.seen],
             "best": self.early.best if self.early.best < float("inf") else None, "since": self.early.since,
+            "unreadable": sorted(self.unreadable),
         }  # fmt: skip
         kept = Kept({**tensors, **seen}, facts)
         self.checkpoints.save(self.watch.counters.steps, self.net, self.step.optimisers, kept)
@@ -198,6 +205,7 @@ class Loop:
         self.watch.restore(kept.tensors, kept.facts["counters"])
         if kept.facts["best"] is not None:
             self.early.best, self.early.since = kept.facts["best"], kept.facts["since"]
+        self.before = set(kept.facts["unreadable"])
         images = kept.facts["images"]
         self.seen.extend((digests, kept.tensors[f"seen.{at}"]) for at, digests in enumerate(images))
         return Position(*kept.facts["position"])

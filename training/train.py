@@ -109,17 +109,18 @@ def _train(job: Job, settings: Settings, world: World, where: Path, profile: Pat
         loop = Loop(chosen, net, learning, pictures, kept, world, held_out, run.curve, profile)
         trained = loop.run()
         pictures.check()
+        unreadable = len(world.union(loop.unreadable))
         if world.first:
             artifacts.fresh(where)
             model.save(where, chosen, features, maps, net.cpu(), settings.time_zone)
-            manifest = _manifest(job, learning, net, trained, len(pictures.unreadable), warm, world)
+            manifest = _manifest(job, learning, net, trained, unreadable, warm, world)
             artifacts.finish(where, manifest)
     except BaseException:
         run.failed()
         raise
     loop.checkpoints.remove()
-    if pictures.unreadable:
-        remarks.append(f"{len(pictures.unreadable)} pictures missing or unreadable: the grey one stood in")
+    if unreadable:
+        remarks.append(f"{unreadable} pictures missing or unreadable: the grey one stood in")
     if len(job.days) < settings.window_days and not job.continues:
         remarks.append(f"{len(job.days)} days of groups, fewer than the window of {settings.window_days}")
     if world.first:

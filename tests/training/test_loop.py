@@ -70,7 +70,13 @@ def killed_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
 def test_killed_at_random_steps_it_ends_with_the_same_weights(
     make: Made, monkeypatch: pytest.MonkeyPatch, update: dict[str, object]
 ) -> None:
+    """A checkpoint every third step: some steps are made twice."""
+    save = Loop._save
+    monkeypatch.setattr(
+        Loop, "_save", lambda self, position: None if self.watch.counters.steps % 3 else save(self, position)
+    )
     settings, chosen = make(days=9, impressions=120, min_training_days=5), small(**update)
+    min(paths.images(settings).glob("*.jpg")).write_bytes(b"broken")
     whole = train_day(DAY, settings, chosen)
     steps, undisturbed = int(artifacts.read(whole).figures["train_steps"]), weights(whole)
     figures = artifacts.read(whole).figures
@@ -85,6 +91,7 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights(
     assert same(weights(again), undisturbed)
     for name in ("train_log_loss", "train_auc", "train_first_log_loss", "train_steps"):
         assert artifacts.read(again).figures[name] == figures[name]
+    assert artifacts.read(again).rows == artifacts.read(whole).rows  # unreadable pictures among them
     assert not list(paths.checkpoints(other).glob("*"))  # nothing is left of a finished training
 
 
