@@ -65,6 +65,8 @@ class Run:
         begun = self.client.search_runs([identifier], f"tags.{KEY} = '{self.key}'") if self.key else []
         run = begun[0] if begun else self.client.create_run(identifier, run_name=self.name, tags=self.tags)
         self.id = run.info.run_id
+        if begun:
+            self.client.update_run(self.id, "RUNNING")
 
     def curve(self, step: int, figures: Mapping[str, float]) -> None:
         """A point of each figure's curve. While MLflow is away it waits for `finish`."""

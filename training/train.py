@@ -17,6 +17,7 @@ from contracts.features import Feature, feature_set
 from contracts.rows import RowMap
 from contracts.settings import Settings
 from training import model, reader
+from training.checkpoint import LATEST
 from training.columns import Impressions
 from training.distributed import World, enter, leave
 from training.job import Job, ParentFinder, job_of
@@ -103,9 +104,10 @@ def _train(job: Job, settings: Settings, world: World, where: Path, profile: Pat
         for days, how in ((job.learnt, chosen), (job.held_out, as_served))
     )
     assert learning is not None
-    run = _run(job, settings, real=world.first)
+    kept = paths.checkpoints(settings) / f"{job.day}-{job.key[:16]}"
+    begun = job.key if (kept / LATEST).is_file() else ""
+    run = _run(job, settings, begun, world.first)
     try:
-        kept = paths.checkpoints(settings) / f"{job.day}-{job.key[:16]}"
         loop = Loop(chosen, net, learning, pictures, kept, world, held_out, run.curve, profile)
         trained = loop.run()
         pictures.check()

@@ -117,6 +117,10 @@ def test_sigterm_writes_a_checkpoint_and_says_so(make: Made, monkeypatch: pytest
     assert signal.getsignal(signal.SIGTERM) is before
     address = train_day(DAY, settings, chosen)
     assert artifacts.read(address).figures["train_steps"] == len(taken) and stopped_after == 3
+    client = MlflowClient(settings.mlflow_tracking_uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'adlens'")
+    (run,) = client.search_runs([experiment.experiment_id])  # one, gone on with
+    assert run.info.status == "FINISHED"
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_batch_kept(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:
