@@ -248,3 +248,15 @@ def world(tmp_path: Path, mlflow_uri: str) -> World:
     made.groups("2026-01-15", seed=5)
     made.groups("2026-01-20", seed=6)
     return made
+
+
+@pytest.fixture
+def with_champion(world: World) -> World:
+    """`dull` was published on the 19th."""
+    day = "2026-01-19"
+    world.catalogue("2026-01-18", 10)
+    world.groups(day, seed=7)
+    table = lookup_table.run(world.model(day, "dull", ("2026-01-09", day)), world.settings)
+    entry = publish.run(gate.run(table, world.settings), world.settings)
+    assert entry is not None and entry.action == "publish", world.settings
+    return world
