@@ -7,13 +7,13 @@ import importlib
 import os
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from contracts import outcome
 from contracts.artifacts import write_atomically
 from contracts.errors import AdLensError
 from contracts.settings import Settings, load
+from release.stamp import now
 
 ADDRESSED = {
     "lookup-table": ("--model", "a model's manifest", "every ad's picture through the model's CNN"),
@@ -82,7 +82,7 @@ def _publish(arguments: argparse.Namespace, settings: Settings) -> str:
     from release.judging import gate
     from release.publishing import publish
 
-    entry = publish.run(arguments.address, settings, publish.By("", _now()))
+    entry = publish.run(arguments.address, settings, publish.By("", now()))
     day = gate.read_decision(arguments.address)["day"]
     for written in read_all(settings, day):
         if written.stage == publish.STAGE:
@@ -94,7 +94,7 @@ def _refresh_table(arguments: argparse.Namespace, settings: Settings) -> str:
     from contracts.days import parse_day
     from release.lookup.refresh import refresh
 
-    entry, new = refresh(settings, parse_day(arguments.day).isoformat() if arguments.day else None, _now())
+    entry, new = refresh(settings, parse_day(arguments.day).isoformat() if arguments.day else None, now())
     if entry is None:
         print("nothing is published yet: there is no table to refresh")
     else:
@@ -106,7 +106,7 @@ def _rollback(arguments: argparse.Namespace, settings: Settings) -> str:
     started = time.monotonic()
     from release.publishing.rollback import rollback
 
-    entry = rollback(settings, arguments.to, arguments.reason, arguments.publication, _who(), _now())
+    entry = rollback(settings, arguments.to, arguments.reason, arguments.publication, _who(), now())
     print(
         f"publication {entry.publication}: serves bundle {entry.bundle[:12]} again "
         f"({time.monotonic() - started:.2f} s); MLflow's alias follows",
@@ -120,7 +120,7 @@ def _freeze(arguments: argparse.Namespace, settings: Settings) -> str:
     from release.publishing import rollback
 
     act = rollback.freeze if arguments.command == "freeze" else rollback.unfreeze
-    entry = act(settings, arguments.reason, _who(), _now())
+    entry = act(settings, arguments.reason, _who(), now())
     print(f"publication {entry.publication}: {entry.action}: {entry.reason}", flush=True)
     _reconcile_afterwards(settings)
     return ""
@@ -130,7 +130,7 @@ def _promote(arguments: argparse.Namespace, settings: Settings) -> str:
     from release.publishing.publish import By
     from release.versions import requests
 
-    said = requests.promote(arguments.version, arguments.reason, arguments.force, By(_who(), _now()), settings)
+    said = requests.promote(arguments.version, arguments.reason, arguments.force, By(_who(), now()), settings)
     print("\n".join(said))
     return ""
 
@@ -139,7 +139,7 @@ def _reconcile(arguments: argparse.Namespace, settings: Settings) -> str:
     from release.publishing.publish import By
     from release.versions import requests
 
-    said = requests.reconcile(settings, By("adlens reconcile", _now()))
+    said = requests.reconcile(settings, By("adlens reconcile", now()))
     print("\n".join(said) or "nothing to do: log, pointer and MLflow agree, and nobody asks for anything")
     return ""
 
@@ -168,10 +168,6 @@ def _repeat(arguments: argparse.Namespace, settings: Settings) -> str:
 
     print(repeat.repeat(repeat.manifest_of(arguments.run, settings), settings, arguments.keep))
     return ""
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _who() -> str:

@@ -63,9 +63,9 @@ class World:
         dist.all_gather(every, own)
         return [one.tolist() for one in every]
 
-    def union(self, own: set[str]) -> set[str]:
-        """What any process has."""
-        every: list[set[str]] = [own] * self.size
+    def union(self, own: set[int]) -> set[int]:
+        """What any process has. (Pickled on the way, among the processes of this one training.)"""
+        every: list[set[int]] = [own] * self.size
         if self.size > 1:
             dist.all_gather_object(every, own)
         return set().union(*every)

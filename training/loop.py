@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from contracts.errors import AdLensError, InputError
+from contracts.hashing import code
 from training.batch import Batch, Position
 from training.checkpoint import Checkpoints, Kept
 from training.distributed import World
@@ -67,12 +68,13 @@ class Loop:
         self.watch = Watch(reader.impressions * recipe.epochs, self.world.first, curve)
         self.seen: deque[tuple[list[str | None], Tensor]] = deque(maxlen=max(1, recipe.bn_batches))
         self.profile, self.stopped, self.counts = profile, False, True
-        self.before: set[str] = set()  # unreadable pictures that were met before it was stopped
+        self.before: set[int] = set()  # unreadable pictures that were met before it was stopped
 
     @property
-    def unreadable(self) -> set[str]:
-        """The pictures for which this process took the grey one."""
-        return self.before | self.pictures.unreadable
+    def unreadable(self) -> set[int]:
+        """Codes of the pictures' digests for which this process took the grey one: 8 bytes each in a checkpoint."""
+        codes = (code(digest) for digest in self.pictures.unreadable)
+        return self.before | {one for one in codes if one is not None}
 
     def run(self) -> Trained:
         """Raises Interrupted after SIGTERM, AdLensError where the loss is not finite or nothing was read, InputError
@@ -193,9 +195,9 @@ class Loop:
         facts = {
             "position": list(position), "counters": counters, "images": [images for images, _ in self.seen],
             "best": self.early.best if self.early.best < float("inf") else None, "since": self.early.since,
-            "unreadable": sorted(self.unreadable),
         }  # fmt: skip
-        kept = Kept({**tensors, **seen}, facts)
+        unreadable = torch.tensor(sorted(self.unreadable), dtype=torch.int64)
+        kept = Kept({**tensors, **seen, "unreadable": unreadable}, facts)
         self.checkpoints.save(self.watch.counters.steps, self.net, self.step.optimisers, kept)
 
     def _resume(self) -> Position | None:
@@ -205,7 +207,7 @@ class Loop:
         self.watch.restore(kept.tensors, kept.facts["counters"])
         if kept.facts["best"] is not None:
             self.early.best, self.early.since = kept.facts["best"], kept.facts["since"]
-        self.before = set(kept.facts["unreadable"])
+        self.before = set(kept.tensors["unreadable"].tolist())
         images = kept.facts["images"]
         self.seen.extend((digests, kept.tensors[f"seen.{at}"]) for at, digests in enumerate(images))
         return Position(*kept.facts["position"])

@@ -155,17 +155,16 @@ def _write(
 def main(argv: Sequence[str]) -> int:
     """`adlens served-quality --day D`. The last line is what the DAG reads: `alarm: ...`, or that all is well."""
     import argparse
-    from datetime import UTC, datetime
 
     from contracts.days import parse_day
     from contracts.settings import load
     from release.publishing.publish import follow
+    from release.stamp import now
 
     parser = argparse.ArgumentParser(prog="adlens served-quality", description=__doc__)
     parser.add_argument("--day", required=True, type=parse_day, help="the run; measured is lateness_days before it")
     settings, asked = load(), parser.parse_args(argv)
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    found = run(asked.day.isoformat(), settings, now)
+    found = run(asked.day.isoformat(), settings, now())
     if found is None:
         print(f"nothing served the day that is mature in run {asked.day}")
         return 0
