@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from contracts.errors import AdLensError
 from training import metrics
 from training.metrics import StreamingAuc, StreamingLikelihood
+from training.metrics.streaming import cell
 
 # Ties, neighbours of the grid's edges, both zeros, what float32 cannot hold.
 HARD = [0.0, -0.0, 1.0, 1 + 1e-9, 1 + 1e-3, 1 - 1e-9, -1.0, -1 - 1e-9, 3e-45, 1e-300, 1e30, 1e300, -1e300, 2.0**-126]
@@ -78,7 +79,7 @@ def test_all_equal_is_a_half_and_the_grid_ascends() -> None:
     streamed.update([0, 1, 1], [0.0, -0.0, 0.0])
     assert streamed.auc() == 0.5
     ascending = np.r_[-(2.0 ** np.arange(100, -100, -7)), 0, 2.0 ** np.arange(-100, 100, 7)]
-    assert (np.diff(streamed._bucket(ascending)) > 0).all()
+    assert (np.diff(cell(ascending, 20)) > 0).all()
 
 
 def test_a_log_of_logits_is_within_a_ten_thousandth() -> None:

@@ -11,9 +11,11 @@ from training.metrics.likelihood import Decile, by_decile, calibration, log_loss
 from training.metrics.ranking import auc, gauc
 from training.metrics.slices import Slice, by_slice, cold
 from training.metrics.streaming import StreamingAuc, StreamingLikelihood
+from training.metrics.streaming_slices import StreamingDeciles, StreamingSlices
+from training.metrics.streaming_users import StreamingGauc
 
 __all__ = [
-    "Decile", "Estimate", "Interval", "Resampled", "Slice", "StreamingAuc",
-    "StreamingLikelihood", "auc", "auc_difference", "bootstrap", "by_decile", "by_slice", "calibration", "cold",
-    "gauc", "holm", "log_loss", "loss_of_rows", "mean", "paired_figures",
+    "Decile", "Estimate", "Interval", "Resampled", "Slice", "StreamingAuc", "StreamingDeciles", "StreamingGauc",
+    "StreamingLikelihood", "StreamingSlices", "auc", "auc_difference", "bootstrap", "by_decile", "by_slice",
+    "calibration", "cold", "gauc", "holm", "log_loss", "loss_of_rows", "mean", "paired_figures",
 ]  # fmt: skip
