@@ -54,17 +54,6 @@ def _column(kind: str, rows: int, distinct: int, random: np.random.Generator) ->
     return pa.array([f"x{number}" for number in random.integers(0, distinct, rows)])
 
 
-def _inner(kind: str) -> dict[str, str]:
-    """Fields of `array<struct<...>>` by name."""
-    body, fields, depth, start = kind.removeprefix("array<struct<").removesuffix(">>") + ",", {}, 0, 0
-    for at, letter in enumerate(body):
-        depth += (letter == "<") - (letter == ">")
-        if letter == "," and depth == 0:
-            name, of = body[start:at].split(":", 1)
-            fields[name], start = of, at + 1
-    return fields
-
-
 def make(
     settings: Settings, set_name: str, days: int, groups: int, share: int, images: list[str], distinct: int
 ) -> int:
@@ -76,7 +65,7 @@ def make(
         found: dict[str, pa.Array] = {}
         for column in columns:
             if column.name == "impressions":
-                fields = {name: _column(kind, rows, distinct, random) for name, kind in _inner(column.type).items()}
+                fields = {name: _column(kind, rows, distinct, random) for name, kind in column.fields().items()}
                 fields["label"] = pa.array((random.random(rows) < CTR).astype(np.int32))
                 inner = pa.StructArray.from_arrays(list(fields.values()), list(fields))
                 found[column.name] = pa.ListArray.from_arrays(np.arange(groups + 1, dtype=np.int32) * share, inner)

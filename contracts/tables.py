@@ -14,6 +14,8 @@ from contracts.features import built as built_features
 from contracts.features import feature_set
 from contracts.settings import Settings
 
+LISTED = "array<struct<"
+
 
 @dataclass(frozen=True)
 class Column:
@@ -21,6 +23,13 @@ class Column:
     type: str
     meaning: str
     nullable: bool = True
+
+    def fields(self) -> dict[str, str]:
+        """Name -> type of a list of structs; none of any other type."""
+        if not self.type.startswith(LISTED):
+            return {}
+        inner = self.type.removeprefix(LISTED).removesuffix(">>").split(",")  # no struct in it: no other comma
+        return {name: kind for name, kind in (one.split(":", 1) for one in inner)}
 
 
 @dataclass(frozen=True)
@@ -211,7 +220,7 @@ def group_tables(features: Iterable[Feature] = feature_set("daily")) -> dict[str
         return [(f"c_{f.name}", code_type(f)) for f in features if f.side in sides and f.kind != "cross"]
 
     def struct(fields: list[tuple[str, str]]) -> str:
-        return "array<struct<" + ",".join(f"{name}:{kind}" for name, kind in fields) + ">>"
+        return LISTED + ",".join(f"{name}:{kind}" for name, kind in fields) + ">>"
 
     logged = [("impression_id", "string"), ("shown_at", "timestamp"), ("position", "int"), ("label", "int")]
     ad = [("ad_id", "string"), ("image", "string"), *codes("ad")]

@@ -75,11 +75,8 @@ def columns(settings: Settings, table: str) -> dict[str, str]:
     """Dotted name -> type of the declared columns; a field of a list of structs is `<list>.element.<field>`."""
     found: dict[str, str] = {}
     for column in declared(settings)[table].columns:
-        if column.type.startswith("array<struct<"):
-            inner = column.type.removeprefix("array<struct<").removesuffix(">>").split(",")
-            found |= {f"{column.name}.element.{name}": kind for name, kind in (one.split(":") for one in inner)}
-        else:
-            found[column.name] = column.type
+        inner = {f"{column.name}.element.{name}": kind for name, kind in column.fields().items()}
+        found |= inner or {column.name: column.type}
     return found
 
 

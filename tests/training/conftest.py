@@ -18,29 +18,20 @@ from contracts import paths
 from contracts.features import context_values
 from contracts.hashing import code
 from contracts.settings import Settings
-from contracts.tables import group_tables
+from contracts.tables import Column, group_tables
 
 FIRST = date(2026, 1, 1)
 SIMPLE = {"string": pa.string(), "int": pa.int32(), "double": pa.float64(), "bigint": pa.int64()}
 SIMPLE |= {"timestamp": pa.timestamp("us", tz="UTC"), "array<bigint>": pa.list_(pa.int64())}
 
 
-def arrow_type(text: str) -> pa.DataType:
-    if text in SIMPLE:
-        return SIMPLE[text]
-    fields, depth, start = [], 0, 0
-    body = text.removeprefix("array<struct<").removesuffix(">>")
-    for at, letter in enumerate(body + ","):
-        depth += (letter == "<") - (letter == ">")
-        if letter == "," and depth == 0:
-            name, kind = body[start:at].split(":", 1)
-            fields.append(pa.field(name, arrow_type(kind)))
-            start = at + 1
-    return pa.list_(pa.struct(fields))
+def arrow_type(column: Column) -> pa.DataType:
+    fields = [pa.field(name, SIMPLE[kind]) for name, kind in column.fields().items()]
+    return pa.list_(pa.struct(fields)) if fields else SIMPLE[column.type]
 
 
 def schema(name: str = "ad_groups") -> pa.Schema:
-    return pa.schema([(c.name, arrow_type(c.type)) for c in group_tables()[name].columns])
+    return pa.schema([(c.name, arrow_type(c)) for c in group_tables()[name].columns])
 
 
 def by_user(ad_groups: pa.Table) -> pa.Table:
@@ -164,5 +155,3 @@ def make(tmp_path: Path) -> Made:
         return settings
 
     return build
-
-
