@@ -53,19 +53,20 @@ def mlflow_app(settings: Settings) -> ASGIApp:
 
 
 def docs_app(settings: Settings) -> ASGIApp:
-    """The Data Docs, a page of links at the top."""
+    """The Data Docs; the top leads to their index."""
     from starlette.applications import Starlette
-    from starlette.responses import HTMLResponse, PlainTextResponse
+    from starlette.responses import PlainTextResponse, RedirectResponse, Response
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
     folder = paths.data_docs(settings)
     folder.mkdir(parents=True, exist_ok=True)
 
-    async def top(_request: Any) -> HTMLResponse:
+    async def top(_request: Any) -> Response:
         pages = sorted(folder.rglob("index.html"), key=lambda page: len(page.parts))
-        links = [f'<li><a href="/files/{page.relative_to(folder)}">{page.relative_to(folder)}</a>' for page in pages]
-        return HTMLResponse("<h1>Data Docs</h1><ul>" + ("".join(links) or "<li>no audit yet: run a day") + "</ul>")
+        if not pages:
+            return PlainTextResponse("no audit yet: run a day, `adlens day`\n")
+        return RedirectResponse(f"/files/{pages[0].relative_to(folder)}")
 
     async def health(_request: Any) -> PlainTextResponse:
         return PlainTextResponse("OK")

@@ -28,9 +28,11 @@ def test_data_docs_stand_behind_the_login(tmp_path, login, answer):
     (tmp_path / "gx" / "site").mkdir(parents=True)
     (tmp_path / "gx" / "site" / "index.html").write_text("the audit")
     client = TestClient(guarded(docs_app(Settings(home=tmp_path)), "adlens", "right"))
-    assert client.get("/", auth=login).status_code == answer
-    page = client.get("/files/site/index.html", auth=login)
-    assert page.status_code == answer and ("the audit" in page.text) == (answer == 200)
+    for path in ("/", "/files/site/index.html"):  # the top leads to the index
+        page = client.get(path, auth=login)
+        assert page.status_code == answer and ("the audit" in page.text) == (answer == 200)
+    (tmp_path / "gx" / "site" / "index.html").unlink()
+    assert ("run a day" in client.get("/", auth=login).text) == (answer == 200)
     assert client.get("/health").status_code == 200
 
 
