@@ -24,9 +24,9 @@ def run(spark: SparkSession, settings: Settings, days: Days, most: int = 4) -> S
     stale = relabelled.differing(spark, settings, days.texts())
     chosen, left = stale[:most], stale[most:]
     remarks = []
-    written: tuple[delta.WriteResult, ...] = ()
+    written = None
     if chosen:
-        written = groups.write(spark, settings, chosen, chosen, Cause(STAGE, days, groups.RELABELLED))
+        written = groups.write(spark, settings, chosen, chosen, Cause(STAGE, days, groups.RELABELLED), chosen)
         remarks.append(f"groups of {', '.join(chosen)} written again: late clicks changed labels")
     if left:
         remarks.append(f"left for the next run: {', '.join(left)}")
@@ -35,8 +35,8 @@ def run(spark: SparkSession, settings: Settings, days: Days, most: int = 4) -> S
         day=days.texts()[-1],
         seconds=time.monotonic() - began,
         rows_in=sum(delta.row_counts(settings, "impressions", chosen).values()) if chosen else 0,
-        rows_out=sum(one.rows for one in written),
-        versions=dict(zip(("ad_groups", "user_groups"), (one.version for one in written), strict=False)),
+        rows_out=written.ads.rows + written.users.rows if written else 0,
+        versions=written.versions if written else {},
         counts={"differing_days": len(stale), "written_days": len(chosen)},
-        remarks=remarks or ["every group holds the labels of the log"],
+        remarks=[*remarks, *(written.remarks if written else [])] or ["every group holds the labels of the log"],
     )
