@@ -18,7 +18,7 @@ from spark_jobs import delta, measures
 from spark_jobs.figures import Figure, Known
 from spark_jobs.measures import BUCKETS
 
-MAGNITUDES = BUCKETS - 2  # of numbers: null and 0 have buckets of their own
+OCTAVES = BUCKETS - 2  # of numbers: null and 0 have buckets of their own
 
 
 def measured(spark: SparkSession, settings: Settings, days: Sequence[str]) -> Known:
@@ -58,17 +58,16 @@ def bucket(feature: Feature) -> SparkColumn:
 
     - a text's by its hash, as a landed column's;
     - a list's by its length, the longest lists together;
-    - a number's by its magnitude in half octaves (steps of 41 %), laid round a circle: two values share a bucket only
-      where 7 octaves or more lie between them. No fixed range would suit CTRs and prices alike, and a wrong unit moves
-      all values. A negative number lies on the far side of the circle; 0 has a bucket of its own.
+    - a number's by its octave (twice as much is the next one), these laid round a circle: two values share a bucket
+      only where some 14 octaves lie between them. No fixed range would suit CTRs and prices alike, and a wrong unit
+      moves all values. A negative number lies on the far side of the circle; 0 has a bucket of its own.
     """
     value, kind = F.col(feature.name), value_type(feature)
     if kind.startswith("array"):
         found = F.least(F.size(value) + 1, F.lit(BUCKETS - 1))
     elif kind == "double":
-        half_octaves = F.floor(2 * F.log2(F.abs(value)))
-        turned = half_octaves + F.when(value < 0, MAGNITUDES // 2).otherwise(0)
-        found = F.when(value == 0, 1).otherwise(F.pmod(turned, F.lit(MAGNITUDES)) + 2)
+        turned = F.floor(F.log2(F.abs(value))) + F.when(value < 0, OCTAVES // 2).otherwise(0)
+        found = F.when(value == 0, 1).otherwise(F.pmod(turned, F.lit(OCTAVES)) + 2)
         value = F.nanvl(value, F.lit(None).cast("double"))
     else:
         return measures.bucket(feature.name)
