@@ -13,7 +13,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TypeVar
 
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 from pyspark.sql import SparkSession
 
 from contracts import suite_files, verdicts
@@ -29,6 +32,7 @@ from spark_jobs.audit_words import stops, warnings
 from spark_jobs.figures import Known
 from spark_jobs.seen import Seen
 
+T = TypeVar("T")
 JUDGED, FOLLOWS = "figures of the day", "bounds and drifts follow the days before"
 
 
@@ -55,15 +59,13 @@ class Audit:
         pool = until.enter_context(ThreadPoolExecutor(1))
         self._opened = pool.submit(Auditor, settings, self.suites, of.figures)
         if not delta.exists(settings, of.tables[-1]):
-            # Killed before its first audit, the stage then leaves days that nobody takes for those of an older home.
-            delta.create(spark, settings, of.figures)
+            self._table()  # killed before its first audit, the stage then leaves days that nobody takes for old ones
 
     def forget(self, days: Sequence[str], cause: Cause) -> None:
         """No figures of days that are about to be written otherwise: a run that is killed meanwhile leaves them to be
         measured by the next."""
-        known = sorted(set(days) & delta.built_days(self.settings, self.of.figures))
-        if known:
-            figure_table.write(self.spark, self.settings, {}, self.of.figures, gone=known, cause=cause)
+        if days:
+            self._alone(lambda: figure_table.replace(self._table(), {}, cause, gone=days))
 
     def judge(self, cause: Cause, written: Sequence[str], gone: Sequence[str] = ()) -> tuple[int, list[str]]:
         """Measure and judge the days that were written, write the figures and make Data Docs. Returns the table's
@@ -71,14 +73,22 @@ class Audit:
 
         Raises QualityStop where a day of the run is stopped; its figures are written all the same.
         """
-        for left in reversed(range(conflicts.ATTEMPTS)):
+        return self._alone(lambda: self._judged(cause, written, gone))
+
+    def _alone(self, attempt: Callable[[], T]) -> T:
+        """Once more after another run that has judged days near these at the same moment."""
+        for n in range(conflicts.ATTEMPTS):
             try:
-                return self._judged(cause, written, gone)
-            except DamagedArtifact:  # another run has judged days near these at the same moment: once more, after it
-                if not left:
-                    raise
-                time.sleep(conflicts.PAUSE)
-        raise AssertionError("the last attempt returns or raises")
+                return attempt()
+            except (CommitFailedError, DamagedArtifact) as conflict:
+                last = conflict
+                time.sleep(conflicts.PAUSE if n + 1 < conflicts.ATTEMPTS else 0)
+        raise DamagedArtifact(f"table {self.of.figures}: other runs wrote it all the while; run the day again ({last})")
+
+    def _table(self) -> DeltaTable:
+        """Its newest version; made where there is none."""
+        delta.create(self.spark, self.settings, self.of.figures)
+        return DeltaTable(delta.address(self.settings, self.of.figures))
 
     def _judged(self, cause: Cause, written: Sequence[str], gone: Sequence[str]) -> tuple[int, list[str]]:
         settings, table = self.settings, self.of.figures
@@ -86,8 +96,8 @@ class Audit:
         own, changed = sorted({*written, *unjudged}), sorted({*written, *unjudged, *gone})
         span = Days.parse(changed[0], landing_reader.day_after(changed[-1]))
         near = span.widened(before=figures.REACH, after=figures.REACH)
-        seen = Seen(settings, near, table)
-        known = figure_table.read(settings, near.texts(), table)
+        seen, before = Seen(settings, near, table), self._table()
+        known = figure_table.known_of(before, near.texts())
         for day in gone:
             known.pop(day, None)
         known |= self.of.measured(self.spark, settings, own)
@@ -97,13 +107,9 @@ class Audit:
         auditor = self._opened.result()
         failures = auditor.audit(asked, known) if asked else []
         said = Cause(cause.stage, cause.run, JUDGED, JUDGED, FOLLOWS, seen.by)
-        with ThreadPoolExecutor(1) as pool:  # Data Docs' pages are made while Spark writes
-            docs = pool.submit(auditor.write_docs) if asked else None
-            result = figure_table.write(
-                self.spark, settings, {day: known[day] for day in touched}, table, gone, cause=said, seen=seen
-            )
-            if docs:
-                docs.result()
+        figure_table.replace(before, {day: known[day] for day in touched}, said, gone)
+        if asked:
+            auditor.write_docs()
         seen.check()
         if any(one.level == "stop" for one in failures):
             raise QualityStop(self._message(asked, failures, known))
@@ -112,12 +118,12 @@ class Audit:
         stopped = [day for day in own if day not in asked and _stopped(known, day)]
         if stopped:
             remarks.append(f"the audit stopped {', '.join(stopped)} too: nothing more is built on them")
-        return result.version, remarks
+        return self._table().version(), remarks
 
     def _message(self, asked: Sequence[str], failures: Sequence[Failure], known: Known) -> str:
         day = next((day for day in asked if _stopped(known, day)), asked[0])
         own = [one for one in failures if not one.columns or any(_fails(known, day, name) for name in one.columns)]
-        table = next((one.suite for one in own if one.level == "stop"), self.of.tables[-1])
+        table = next((one.suite for one in own if one.level == "stop" and one.suite in self.suites), self.of.tables[-1])
         return (
             f"the audit stopped {table} of {day}; it can be looked at, and nothing is built on it. "
             f"{stops(own, known[day])}. {verdicts.remedy(self.settings, self.of.figures, table, day)}"
