@@ -49,6 +49,11 @@ OF_SNAPSHOTS = Audited(verdicts.SNAPSHOT_FIGURES, tuple(SNAPSHOTS), snapshot_fig
 OF_GROUPS = Audited(verdicts.GROUP_FIGURES, tuple(GROUPS), group_figures.measured)
 
 
+def unjudged(settings: Settings, of: Audited) -> set[str]:
+    """Days that have rows and no figures."""
+    return delta.built_days(settings, of.tables[-1]) - delta.built_days(settings, of.figures)
+
+
 class Audit:
     """Made before the stage works: a suite with a mistake is told then, and Great Expectations, which takes seconds to
     import, comes while Spark computes."""
@@ -68,8 +73,9 @@ class Audit:
             self._alone(lambda: figure_table.replace(self._table(), {}, cause, gone=days))
 
     def judge(self, cause: Cause, written: Sequence[str], gone: Sequence[str] = ()) -> tuple[int, list[str]]:
-        """Measure and judge the days that were written, write the figures and make Data Docs. Returns the table's
-        version and remarks: warnings, and other days than the run's that are stopped. `gone`: days that hold no rows.
+        """Measure and judge the days that were written, and those that nobody has judged; write the figures and make
+        Data Docs. Returns the table's version and remarks: warnings, and other days than the run's that are stopped.
+        `gone`: days that hold no rows.
 
         Raises QualityStop where a day of the run is stopped; its figures are written all the same.
         """
@@ -92,8 +98,8 @@ class Audit:
 
     def _judged(self, cause: Cause, written: Sequence[str], gone: Sequence[str]) -> tuple[int, list[str]]:
         settings, table = self.settings, self.of.figures
-        unjudged = delta.built_days(settings, self.of.tables[-1]) - delta.built_days(settings, table) - set(gone)
-        own, changed = sorted({*written, *unjudged}), sorted({*written, *unjudged, *gone})
+        own = sorted({*written, *unjudged(settings, self.of)} - set(gone))
+        changed = sorted({*own, *gone})
         span = Days.parse(changed[0], landing_reader.day_after(changed[-1]))
         near = span.widened(before=figures.REACH, after=figures.REACH)
         seen, before = Seen(settings, near, table), self._table()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 from pyspark.sql import SparkSession
 
@@ -11,6 +12,7 @@ from contracts.days import Days
 from contracts.report import StageReport
 from contracts.settings import Settings
 from spark_jobs import delta, groups, relabelled
+from spark_jobs.derived_audit import OF_GROUPS, Audit, unjudged
 
 STAGE = "4-rebuild"
 
@@ -24,9 +26,12 @@ def run(spark: SparkSession, settings: Settings, days: Days, most: int = 4) -> S
     stale = relabelled.differing(spark, settings, days.texts())
     chosen, left = stale[:most], stale[most:]
     remarks = []
-    written = None
+    written, cause = None, Cause(STAGE, days, groups.RELABELLED)
+    if not chosen and unjudged(settings, OF_GROUPS):  # a run that was killed had written them
+        with ExitStack() as until:
+            Audit(spark, settings, OF_GROUPS, until).judge(cause, [])
     if chosen:
-        written = groups.write(spark, settings, chosen, chosen, Cause(STAGE, days, groups.RELABELLED), chosen)
+        written = groups.write(spark, settings, chosen, chosen, cause, chosen)
         remarks.append(f"groups of {', '.join(chosen)} written again: late clicks changed labels")
     if left:
         remarks.append(f"left for the next run: {', '.join(left)}")
