@@ -32,7 +32,7 @@ def run(spark: SparkSession, settings: Settings, days: Days, most: int = 4) -> S
             Audit(spark, settings, OF_GROUPS, until).judge(cause, [])
     if chosen:
         written = groups.write(spark, settings, chosen, chosen, cause, chosen)
-        remarks.append(f"groups of {', '.join(chosen)} written again: late clicks changed labels")
+        remarks += [f"groups of {', '.join(chosen)} written again: late clicks changed labels", *written.remarks]
     if left:
         remarks.append(f"left for the next run: {', '.join(left)}")
     return StageReport(
@@ -43,5 +43,5 @@ def run(spark: SparkSession, settings: Settings, days: Days, most: int = 4) -> S
         rows_out=written.ads.rows + written.users.rows if written else 0,
         versions=written.versions if written else {},
         counts={"differing_days": len(stale), "written_days": len(chosen)},
-        remarks=[*remarks, *(written.remarks if written else [])] or ["every group holds the labels of the log"],
+        remarks=remarks or ["every group holds the labels of the log"],
     )
