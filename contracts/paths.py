@@ -40,6 +40,10 @@ def data_docs(settings: Settings) -> Path:
     return settings.home_path / "gx"
 
 
+def data_docs_index(settings: Settings) -> Path:
+    return data_docs(settings) / "uncommitted" / "data_docs" / "local_site" / "index.html"
+
+
 def feature_store(settings: Settings) -> Path:
     """Folder of the Feast registry and of the SQLite online store."""
     return settings.home_path / "feast"

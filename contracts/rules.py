@@ -1,8 +1,8 @@
-"""What a row and a day of each landing table must be: one declaration a table, `suites/<table>.yaml`, that people edit.
+"""What a row and a day of each table must be: one declaration a table, `suites/<table>.yaml`, that people edit.
 
 A row rule of level `quarantine` becomes a Spark predicate of stage 1 and the same test in `landing check`; one of
-level `stop` or `warn` is counted on the staged rows. A day rule bounds a figure. contracts/suite_files.py reads the
-files; docs/quality.md tells more.
+level `stop` or `warn` is counted on the staged rows. A day rule bounds a figure; the tables that are made of the landed
+ones have no others (contracts/derived.py). contracts/suite_files.py reads the files; docs/quality.md tells more.
 
 What keys and joins rely on is not declared here and cannot be switched off: form, nulls in columns that may hold none,
 unique ids, known ads, and which click belongs to which impression.
@@ -10,6 +10,7 @@ unique ids, known ads, and which click belongs to which impression.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -211,6 +212,11 @@ class Suite(_Strict):
     def staged(self) -> tuple[AnyRule, ...]:
         """Those that are counted on the staged rows."""
         return tuple(rule for rule in self.rows if rule.level != "quarantine")
+
+    def on(self, figures: Iterable[str]) -> Suite:
+        """With the rules on these figures only."""
+        there = set(figures)
+        return self.model_copy(update={"day": tuple(rule for rule in self.day if rule.figure in there)})
 
 
 def broken(rule: RowRule) -> str:

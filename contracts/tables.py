@@ -112,6 +112,23 @@ def _log(name: str, key: tuple[str, ...]) -> Table:
     return Table(name, "spark_jobs.impressions", key, (FOLDER, *LANDING[name]))
 
 
+def _figures(name: str, writer: str) -> Table:
+    """Of an audit: each stage that has one writes a table of its own."""
+    columns = (
+        DAY,
+        Column("table", "string", "the table whose suite bounds it", nullable=False),
+        Column("figure", "string", "of contracts.rules or contracts.derived, or broken_<rule>: rows", nullable=False),
+        Column("value", "double", "null where it cannot be told"),
+        Column("base", "double", "what a share is a share of; a trailing mean weighs the days by it"),
+        Column("lower", "double", "the highest lower bound of the figure's rules"),
+        Column("upper", "double", "the lowest upper bound of the figure's rules"),
+        Column("level", "string", "stop or warn: the strongest of the figure's rules; null: only followed"),
+        Column("verdict", "string", "pass, warn or stop", nullable=False),
+        Column("buckets", "array<double>", "of a drift: the day's rows by bucket of the value"),
+    )
+    return Table(name, writer, ("day", "table", "figure"), columns, kept="forever")
+
+
 _ALL = (
     Table(
         "impressions",
@@ -158,24 +175,9 @@ _ALL = (
             Column("because", "string", "what the person who released it said", nullable=False),
         ),
     ),
-    Table(
-        "quality_figures",
-        "spark_jobs.quality",
-        ("day", "table", "figure"),
-        (
-            DAY,
-            Column("table", "string", "the table whose suite bounds it", nullable=False),
-            Column("figure", "string", "of contracts.rules.FIGURES, or broken_<rule>: rows", nullable=False),
-            Column("value", "double", "null where it cannot be told"),
-            Column("base", "double", "what a share is a share of; a trailing mean weighs the days by it"),
-            Column("lower", "double", "the highest lower bound of the figure's rules"),
-            Column("upper", "double", "the lowest upper bound of the figure's rules"),
-            Column("level", "string", "stop or warn: the strongest of the figure's rules; null: only followed"),
-            Column("verdict", "string", "pass, warn or stop", nullable=False),
-            Column("buckets", "array<double>", "of a drift: the day's impressions by hash of the value"),
-        ),
-        kept="forever",
-    ),
+    _figures("quality_figures", "spark_jobs.quality"),
+    _figures("snapshot_figures", "spark_jobs.features"),
+    _figures("group_figures", "spark_jobs.groups"),
     Table(
         "erasures",
         "spark_jobs.erase (contracts.erasures)",

@@ -143,6 +143,7 @@ def run(folder: Path, day: str | None = None, say: Callable[[str], None] = print
     """Checks one day or all, the days that are missing between them too. 2 if a day would stop, else 0."""
     there = days_in(folder)
     suites = suite_files.load(folder)
+    suite_files.derived(folder)  # what is wrong there is told now, not when stage 3 has something to judge
     checker = Checker(folder, LandingSettings.model_validate(read_landing_yaml(folder)), suites, there)
     for sentence in unjudged(suites):
         say(sentence)

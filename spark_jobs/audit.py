@@ -1,20 +1,22 @@
-"""Great Expectations: one checkpoint over the suites of all tables, and Data Docs that need no internet."""
+"""Great Expectations: one checkpoint over the suites that a stage judges by, and Data Docs that need no internet."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import html
 import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 from contracts import paths, rules
-from contracts.days import Days
+from contracts.days import parse_day
 from contracts.settings import Settings
 from spark_jobs.figures import Known
 from spark_jobs.suites import day_frame, expectations
@@ -34,8 +36,8 @@ _REMOTE = re.compile(  # what a browser would fetch by itself; links that a pers
 )
 
 
-KEPT_AUDITS = 90  # Data Docs show the newest; the table `quality_figures` keeps them all
-CHECKPOINT = "day"
+KEPT_AUDITS = 90  # Data Docs show the newest; the tables of figures keep them all
+LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -52,40 +54,45 @@ class Failure:
 
 class Auditor:
     """The file context under `<home>/gx`. An audit validates the days' figures; `write_docs` then makes the pages of
-    the latest audit, which takes longer than the audit itself and so may go on while others use its answer."""
+    the latest audit, which takes longer than the audit itself and so may go on while others use its answer.
 
-    def __init__(self, settings: Settings, suites: Mapping[str, rules.Suite]) -> None:
+    `name`: the checkpoint's. Each stage that judges has one, and suites of tables of its own, so that none replaces
+    another's results; what they share, the project's files and the index, they write one after the other."""
+
+    def __init__(self, settings: Settings, suites: Mapping[str, rules.Suite], name: str = "quality_figures") -> None:
         os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when Great Expectations is first imported
         import great_expectations as gx
         from great_expectations.data_context.types.base import ProgressBarsConfig
 
         logging.getLogger("great_expectations").setLevel(logging.ERROR)
-        settings.home_path.mkdir(parents=True, exist_ok=True)
         self.settings = settings
         self.suites = suites
-        self.context = gx.get_context(mode="file", project_root_dir=str(settings.home_path))
-        self.context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        self.checkpoint = self._checkpoint()
+        self.name = name
+        with self._alone():
+            self.context = gx.get_context(mode="file", project_root_dir=str(settings.home_path))
+            self.context.variables.progress_bars = ProgressBarsConfig(globally=False)
+            self.checkpoint = self._checkpoint()
         self._latest: tuple[str, list[Any]] | None = None  # name of the run, what its pages are made of
 
     @property
     def docs(self) -> Path:
-        return paths.data_docs(self.settings) / "uncommitted" / "data_docs" / "local_site" / "index.html"
+        return paths.data_docs_index(self.settings)
 
-    def audit(self, days: Days, known: Known) -> list[Failure]:
-        """What `days` fail, of both levels. A repeated audit of the same days replaces its results."""
+    def audit(self, days: Sequence[str], known: Known) -> list[Failure]:
+        """What `days`, in order, fail, of both levels. A repeated audit of the same days replaces its results."""
         from great_expectations.core.run_identifier import RunIdentifier
 
-        name = days.start.isoformat() if len(days) == 1 else f"{days.start}_to_{days.end}"
-        run = RunIdentifier(run_name=name, run_time=datetime.combine(days.start, time.min, UTC))
-        frame = day_frame(known, days.texts(), self.suites, self.settings)
-        result = self.checkpoint.run(batch_parameters={"dataframe": frame}, run_id=run)
+        name = days[0] if len(days) == 1 else f"{days[0]}_to_{parse_day(days[-1]) + timedelta(days=1)}"
+        run = RunIdentifier(run_name=name, run_time=datetime.combine(parse_day(days[0]), time.min, UTC))
+        frame = day_frame(known, days, self.suites, self.settings)
+        with self._alone():
+            result = self.checkpoint.run(batch_parameters={"dataframe": frame}, run_id=run)
+            asked = sum(len(self.context.suites.get(table).expectations) for table in self.suites)
         failures: list[Failure] = []
         answered = 0
         for validated in result.run_results.values():
             answered += len(validated.results)
             failures += [_failure(validated.suite_name, one) for one in validated.results if not one.success]
-        asked = sum(len(self.context.suites.get(table).expectations) for table in self.suites)
         if answered != asked or (not result.success and not failures):  # no answer is a no
             wanted = f"{asked} answers, found {answered}"
             failures.append(Failure("all", "every_rule_is_answered", "stop", "every rule is answered", (), wanted))
@@ -99,14 +106,24 @@ class Auditor:
         assert self._latest is not None, "there is no page before the first audit"
         name, results = self._latest
         suites = [ExpectationSuiteIdentifier(name=table) for table in self.suites]
-        self.context.build_data_docs(resource_identifiers=[*results, *suites])
-        self._forget_old()
-        self._readable_offline(name)
+        with self._alone():
+            self.context.build_data_docs(resource_identifiers=[*results, *suites])
+            self._forget_old()
+            self._readable_offline(name)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time on this machine: stages of several days may be judged at once."""
+        root = paths.data_docs(self.settings)
+        root.mkdir(parents=True, exist_ok=True)
+        with open(root / LOCK, "w", encoding="utf-8") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
 
     def _checkpoint(self) -> Any:
         import great_expectations as gx
 
-        source: Any = self.context.data_sources.add_or_update_pandas(name="figures")
+        source: Any = self.context.data_sources.add_or_update_pandas(name=self.name)
         validations = []
         for table, suite in self.suites.items():
             batch = source.add_dataframe_asset(name=table).add_batch_definition_whole_dataframe("days")
@@ -117,7 +134,7 @@ class Auditor:
                 )
             )
         return self.context.checkpoints.add_or_update(
-            gx.Checkpoint(name=CHECKPOINT, validation_definitions=validations, result_format="BASIC")
+            gx.Checkpoint(name=self.name, validation_definitions=validations, result_format="BASIC")
         )
 
     def _forget_old(self) -> None:

@@ -86,6 +86,12 @@ def read(
     return frame if days is None else frame.where(F.col("day").isin(list(days)))
 
 
+def create(spark: SparkSession, settings: Settings, name: str) -> None:
+    """The empty table, unless it is there."""
+    table, where = declaration(name, settings), address(settings, name)
+    persevere(lambda: _create(spark, settings, table, where, staged=False), name)
+
+
 def built_days(settings: Settings, name: str, staged: bool = False) -> set[str]:
     """Days of which the table holds rows; empty where there is no table."""
     return days_of(address(settings, name, staged))

@@ -2,7 +2,7 @@
 
 S(X) reads catalogue and profiles of folder X, and of the folders of the look-back (7: X-6 ... X) the impressions, the
 clicks by the folder they LANDED in (`impressions.label` knows of later ones), and the behaviours before its stamp. The
-declared transforms say what is made; what no built feature needs is not read.
+declared transforms say what is made; what no built feature needs is not read. Then the snapshots are audited.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from contracts.report import StageReport
 from contracts.settings import Settings
 from spark_jobs import delta, history
 from spark_jobs.caching import cached
+from spark_jobs.derived_audit import OF_SNAPSHOTS, Audit
 from spark_jobs.expressions import landed_value
 from spark_jobs.slices import SLICE, Slices, sized
 from spark_jobs.small_frames import small_frame
@@ -157,7 +158,8 @@ def _with_groups(rows: DataFrame, features: Sequence[Feature], until: ExitStack)
 
 def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     """Write the snapshots of every day of the interval, and again those after it that look back on it: in a repair,
-    they may have been made before these days were there. Raises MissingArtifact for a day that was not published."""
+    they may have been made before these days were there. Raises MissingArtifact for a day that was not published, and
+    QualityStop where the audit stops a snapshot that it has made: that stays, and nobody builds on it."""
     began = time.monotonic()
     for table in ("impressions", "ads", "users"):
         absent = sorted(set(days.texts()) - delta.built_days(settings, table))
@@ -175,6 +177,7 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     rows_in = sum(delta.row_counts(settings, "impressions", _window(days, features)).values())
     cause = Cause(STAGE, asked, "snapshot made", after=LOOKED_BACK)
     with ExitStack() as until:
+        audit = Audit(spark, settings, OF_SNAPSHOTS, until)
         until.enter_context(sized(spark, rows_in))
         landed = _landed(spark, settings, days, features, until)
         # `ad_features` last: whether a snapshot is there is asked of it alone (contracts.history).
@@ -182,15 +185,16 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
         written = {
             f"{side}_features": _written(spark, settings, side, frame, wanted, cause) for side, frame in made.items()
         }
+        version, said = audit.judge(cause, wanted)
     return StageReport(
         stage=STAGE,
         day=asked.texts()[-1],
         seconds=time.monotonic() - began,
         rows_in=rows_in,
         rows_out=sum(one.rows for one in written.values()),
-        versions={name: one.version for name, one in written.items()},
+        versions={name: one.version for name, one in written.items()} | {OF_SNAPSHOTS.figures: version},
         counts={name: one.rows for name, one in written.items()},
-        remarks=remarks,
+        remarks=[*remarks, *said],
     )
 
 

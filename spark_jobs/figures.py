@@ -1,5 +1,6 @@
 """The figures by which a day is judged, and the bounds that the trailing week gives them. Plain Python over a few
-numbers a day: spark_jobs.measures counts them, the table `quality_figures` keeps them.
+numbers a day: spark_jobs.measures counts those of landed days, the table `quality_figures` keeps them. Those of
+snapshots and groups (spark_jobs.derived_audit) are bounded alike.
 
 A day's values follow from its own rows; its bounds and drifts from those of the week before it. Whoever changes a day's
 values bounds the days after it again, so that the table does not depend on the order in which days were run.
@@ -19,6 +20,8 @@ from spark_jobs import cleaning, labels
 from spark_jobs.measures import BUCKETS, aside
 
 TRAILING_DAYS = 7
+# A changed value moves the bounds and drifts of the week after it, and those drifts the bounds of the next.
+REACH = 2 * TRAILING_DAYS
 MIN_TRAILING = 3  # fewer days before: no bound from them (the first days of a history have nothing to be compared to)
 MINUTE = 60_000_000  # microseconds
 _EMPTY = 1e-4  # share that stands in for an empty bucket in the stability index
@@ -26,7 +29,7 @@ _EMPTY = 1e-4  # share that stands in for an empty bucket in the stability index
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a day; a row of `quality_figures`."""
+    """One figure of a day; a row of a table of figures."""
 
     day: str
     table: str

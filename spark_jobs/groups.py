@@ -3,6 +3,7 @@
 A group holds its own side's features once, so they are joined to groups and not to impressions; the other side's and
 the context's lie beside each impression. One shuffle of the impressions by their ad and one by their user do it all
 (spark_jobs.slices); where a side's snapshots are small, they are broadcast and there is only the grouping's shuffle.
+Then the groups are audited.
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ from pyspark.sql.types import ArrayType, StructType
 
 from contracts.commits import LOOKED_BACK, Cause
 from contracts.days import Days
-from contracts.errors import MissingArtifact
+from contracts.errors import MissingArtifact, QualityStop
 from contracts.features import Feature, built, lookback
 from contracts.report import StageReport
 from contracts.settings import Settings
 from contracts.tables import Table
+from contracts.verdicts import SNAPSHOT_FIGURES, refuse_unjudged
 from spark_jobs import delta, grouping, point_in_time, relabelled, schema, skew
 from spark_jobs.caching import cached
+from spark_jobs.derived_audit import OF_GROUPS, Audit
 from spark_jobs.expressions import code, code_columns, context_values
+from spark_jobs.landing_reader import day_after
 from spark_jobs.point_in_time import KEYS, Moment
+from spark_jobs.seen import Seen
 from spark_jobs.slices import SLICE, Slices, sized
 
 STAGE = "4-groups"
@@ -35,6 +40,20 @@ RELABELLED = "late clicks changed labels since the day was grouped"
 LOGGED = ("impression_id", "shown_at", "position", "label")
 SMALL_SIDE = 200_000  # rows of a side's snapshots that are broadcast: some 50 MB on each executor
 OTHER = {"ad": "user", "user": "ad"}
+
+
+@dataclass(frozen=True)
+class Written:
+    """`figures`: the version of their table; `remarks`: the audit's."""
+
+    ads: delta.WriteResult
+    users: delta.WriteResult
+    figures: int
+    remarks: list[str]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        return {"ad_groups": self.ads.version, "user_groups": self.users.version, OF_GROUPS.figures: self.figures}
 
 
 @dataclass(frozen=True)
@@ -137,7 +156,8 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     """Write the groups of every day of the interval that has a snapshot before it, and again those of the days before
     it whose labels late clicks have changed since, and of the built days after it whose snapshots look back on it.
 
-    Raises MissingArtifact for a day that was not published, or whose day before was but has no snapshot.
+    Raises MissingArtifact for a day that was not published, or whose day before was but has no snapshot, and what
+    `write` raises.
     """
     began = time.monotonic()
     wanted, remarks = _days_with_snapshot(settings, days)
@@ -151,35 +171,53 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     later = sorted(set(later) & delta.built_days(settings, "ad_groups"))
     touched = stale + wanted + later
     cause = Cause(STAGE, days, "impressions grouped", before=RELABELLED, after=LOOKED_BACK)
-    of_ads, of_users = write(spark, settings, touched, [*stale, *days.texts(), *later], cause)
+    written = write(spark, settings, touched, [*stale, *days.texts(), *later], cause, stale)
     rows_in = sum(delta.row_counts(settings, "impressions", touched).values())
-    fill = rows_in / of_ads.rows / settings.ad_group_size
+    of_ads, of_users = written.ads.rows, written.users.rows
+    fill = rows_in / of_ads / settings.ad_group_size
     return StageReport(
         stage=STAGE,
         day=days.texts()[-1],
         seconds=time.monotonic() - began,
         rows_in=rows_in,
-        rows_out=of_ads.rows + of_users.rows,
-        versions={"ad_groups": of_ads.version, "user_groups": of_users.version},
-        counts={"ad_groups": of_ads.rows, "user_groups": of_users.rows},
-        remarks=[*remarks, f"ad groups are {fill:.0%} full: {rows_in / of_ads.rows:.1f} impressions share a picture"],
+        rows_out=of_ads + of_users,
+        versions=written.versions,
+        counts={"ad_groups": of_ads, "user_groups": of_users},
+        remarks=[
+            *remarks,
+            f"ad groups are {fill:.0%} full: {rows_in / of_ads:.1f} impressions share a picture",
+            *written.remarks,
+        ],
     )
 
 
 def write(
-    spark: SparkSession, settings: Settings, wanted: list[str], days: list[str], cause: Cause
-) -> tuple[delta.WriteResult, delta.WriteResult]:
-    """`ad_groups` and `user_groups` of `days` made equal to the groups of `wanted`, those of them that form any.
+    spark: SparkSession, settings: Settings, wanted: list[str], days: list[str], cause: Cause, stale: Sequence[str]
+) -> Written:
+    """`ad_groups` and `user_groups` of `days` made equal to the groups of `wanted`, those of them that form any, and
+    audited. `stale`: those that were written before and hold other labels.
 
     `ad_groups` last: whether a day's groups are there and hold the log's labels is asked of them alone, so that a run
-    which was killed between the two is made up for."""
+    which was killed between the two is made up for. Raises QualityStop where the audit has stopped a snapshot that they
+    see, or stops them.
+    """
+    seen = sorted({point_in_time.snapshot_day(one.moment, settings) for one in point_in_time.moments(wanted, settings)})
+    refuse_unjudged(settings, SNAPSHOT_FIGURES, sorted(set(seen) & delta.built_days(settings, "ad_features")))
     rows = sum(delta.row_counts(settings, "impressions", wanted).values())
+    log = Seen(settings, Days.parse(min(wanted), day_after(max(wanted))), "impressions")
     with ExitStack() as until:
+        audit = Audit(spark, settings, OF_GROUPS, until)
+        audit.forget(stale, cause)
         until.enter_context(sized(spark, rows))
         made = sources(spark, settings, wanted, until)
         of_users = delta.write_days(spark, settings, "user_groups", groups(made, "user", settings), days, cause=cause)
         of_ads = delta.write_days(spark, settings, "ad_groups", groups(made, "ad", settings), days, cause=cause)
-    return of_ads, of_users
+        try:
+            figures, remarks = audit.judge(cause, wanted, gone=sorted(set(days) - set(wanted)))
+        except QualityStop:
+            log.check()  # groups of a log that another run has changed meanwhile differ from it: worth another try
+            raise
+    return Written(of_ads, of_users, figures, remarks)
 
 
 def _days_with_snapshot(settings: Settings, days: Days) -> tuple[list[str], list[str]]:

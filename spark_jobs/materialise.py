@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import SparkSession
 
-from contracts import paths
+from contracts import paths, verdicts
 from contracts.artifacts import write_atomically
 from contracts.days import Days, day_start
 from contracts.errors import MissingArtifact
@@ -38,14 +38,15 @@ BAR_ROWS = 50_000  # fewer take a few seconds: no progress bar
 def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     """Load S(last day of the interval) into the online store; never an older day over a newer one.
 
-    Raises MissingArtifact when that day has no snapshot, QualityStop when what training or serving reads of the day is
-    not what Feast or the snapshot says.
+    Raises MissingArtifact when that day has no snapshot, or none that an audit has judged; QualityStop when that has
+    stopped it, and when what training or serving reads of the day is not what Feast or the snapshot says.
     """
     began = time.monotonic()
     newest = days.end - timedelta(days=1)
     for table in feast_store.VIEWS:
         if newest.isoformat() not in delta.built_days(settings, table):
             raise MissingArtifact(f"table {table} holds no snapshot of {newest}; run features for the day first")
+    verdicts.refuse_unjudged(settings, verdicts.SNAPSHOT_FIGURES, [newest.isoformat()])
     said: dict[str, Any] = {
         "stage": STAGE,
         "day": newest.isoformat(),

@@ -67,7 +67,7 @@ def _aggregated(
     if not counts:
         return None
     grouped = frame.groupBy("day").agg(*(counted.cast("long").alias(name) for name, counted in counts.items()))
-    return _long(grouped, {name: (F.lit(0), F.col(name)) for name in counts})
+    return long_rows(grouped, {name: (F.lit(0), F.col(name)) for name in counts})
 
 
 def _repeated(frame: DataFrame, rule: rules.AnyRule) -> DataFrame | None:
@@ -97,7 +97,7 @@ def _by_ad(
 
     following = F.date_add(F.to_date("day"), 1).cast("string")
     everything = [
-        part(ads, own=one, pictured=F.col("image").isNotNull().cast("long"), **{c: _bucket(c) for c in columns}),
+        part(ads, own=one, pictured=F.col("image").isNotNull().cast("long"), **{c: bucket(c) for c in columns}),
         part(ads, day=following, before=one),
         part(impressions, shown=one),
         part(behaviours, acted=one),
@@ -122,7 +122,7 @@ def _by_ad(
 def _by_user(impressions: DataFrame, users: DataFrame) -> DataFrame:
     columns = rules.DRIFT["users"]
     zero, one = F.lit(0).cast("long"), F.lit(1).cast("long")
-    buckets = (_bucket(column).alias(column) for column in columns)
+    buckets = (bucket(column).alias(column) for column in columns)
     user = F.xxhash64("user_id").alias("user")  # a third of the id's bytes; in 10^8 users hardly one has another's hash
     profiles = users.select("day", user, one.alias("own"), zero.alias("shown"), *buckets)
     nothing = (F.lit(0).alias(column) for column in columns)
@@ -138,7 +138,7 @@ def _by_user(impressions: DataFrame, users: DataFrame) -> DataFrame:
 
 
 def _by_value(impressions: DataFrame, columns: Sequence[str]) -> DataFrame:
-    buckets = impressions.select("day", *(_bucket(column).alias(column) for column in columns))
+    buckets = impressions.select("day", *(bucket(column).alias(column) for column in columns))
     return _summed(buckets, {}, columns, F.lit(1))
 
 
@@ -147,7 +147,7 @@ def _set_aside(quarantine: DataFrame) -> DataFrame:
     return quarantine.groupBy("day", what.alias("what"), F.lit(0).alias("part")).agg(F.sum(times()).alias("n"))
 
 
-def _bucket(column: str) -> SparkColumn:
+def bucket(column: str) -> SparkColumn:
     """0 for null, else 1 ... BUCKETS - 1 by a hash of the value's text."""
     hashed = F.pmod(F.xxhash64(F.col(column).cast("string")), F.lit(BUCKETS - 1)) + 1
     return F.when(F.col(column).isNull(), F.lit(0)).otherwise(hashed).cast("int")
@@ -160,10 +160,10 @@ def _summed(frame: DataFrame, totals: Mapping[str, SparkColumn], columns: Sequen
     few = frame.groupBy("day", *columns).agg(*sums)
     entries = {name: (F.lit(0), F.col(name)) for name in totals}
     entries |= {f"drift_{column}": (F.col(column), F.col("n")) for column in columns}
-    return _long(few, entries).groupBy("day", "what", "part").agg(F.sum("n").alias("n"))
+    return long_rows(few, entries).groupBy("day", "what", "part").agg(F.sum("n").alias("n"))
 
 
-def _long(frame: DataFrame, entries: Mapping[str, tuple[SparkColumn, SparkColumn]]) -> DataFrame:
+def long_rows(frame: DataFrame, entries: Mapping[str, tuple[SparkColumn, SparkColumn]]) -> DataFrame:
     """A row (day, what, part, n) for each of the entries (what -> part, n) and row; nulls and zeros left out."""
     structs = [
         F.struct(F.lit(what).alias("what"), part.cast("int").alias("part"), n.cast("long").alias("n"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 
 from pyspark.sql import SparkSession
@@ -18,6 +18,7 @@ from contracts.settings import Settings
 from contracts.tables import LANDING, STAGED
 from spark_jobs import delta, figure_table, figures, landing_reader, measures, unaudited
 from spark_jobs.audit import Auditor, Failure
+from spark_jobs.audit_words import stops, warnings
 from spark_jobs.figures import Known
 from spark_jobs.impressions import WRITERS
 from spark_jobs.seen import Seen
@@ -26,8 +27,6 @@ from spark_jobs.slices import sized
 STAGE = "2-quality"
 LOGS = ("ads", "users", "behaviours", "clicks")  # tables by landing folder
 READ = (*LANDING, "quarantine")  # staged
-# A changed value moves the bounds and drifts of the week after it, and those drifts the bounds of the next.
-REACH = 2 * figures.TRAILING_DAYS
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
     published, it and the days after it are not. Raises DamagedArtifact, which is tried again, when another run has
     staged or published rows beside it that bear on these days."""
     read = [*(f"{STAGED}/{name}" for name in READ), "impressions"]
-    seen = Seen(settings, days.widened(before=REACH, after=REACH), *read)
+    seen = Seen(settings, days.widened(before=figures.REACH, after=figures.REACH), *read)
     staged = delta.built_days(settings, "ads", staged=True) | delta.built_days(settings, "quarantine", staged=True)
     missing = [day for day in days.texts() if day not in staged]
     if missing:
@@ -72,11 +71,11 @@ def run(spark: SparkSession, settings: Settings, days: Days) -> StageReport:
         counts = _counts(spark, settings, scope, suites)
         auditor = opened.result()
     known, touched = _figures(settings, scope, counts, suites)
-    failures = auditor.audit(days, known)
+    failures = auditor.audit(days.texts(), known)
     judged = Judged(known, touched, auditor, counts, [one for one in failures if one.level == "warn"])
     bad = _first_failing(auditor, days, known) if _stops(failures) else None
     if bad is not None:
-        failures = auditor.audit(Days(bad, bad + timedelta(days=1)), known)
+        failures = auditor.audit([bad.isoformat()], known)
     with ThreadPoolExecutor(1) as pool:  # Data Docs' pages are made while Spark writes
         docs = pool.submit(auditor.write_docs)
         if bad is None:
@@ -123,7 +122,7 @@ def _figures(
     its own days, and bounds and drifts of the published days after a changed one."""
     published = delta.built_days(settings, "impressions")
     first, last = (scope.older or scope.run)[0], (scope.newer or scope.run)[-1]
-    around = Days.parse(first, landing_reader.day_after(last)).widened(before=REACH, after=REACH)
+    around = Days.parse(first, landing_reader.day_after(last)).widened(before=figures.REACH, after=figures.REACH)
     known = figure_table.read(settings, [day for day in around.texts() if day in published])
     for day in scope.older:
         if day in known:
@@ -143,7 +142,7 @@ def _first_failing(auditor: Auditor, days: Days, known: Known) -> date:
     good, bad = days.start, days.end  # [start, good) passes, [start, bad) does not
     while (bad - good).days > 1:
         middle = good + (bad - good) // 2
-        if _stops(auditor.audit(Days(good, middle), known)):
+        if _stops(auditor.audit(Days(good, middle).texts(), known)):
             bad = middle
         else:
             good = middle
@@ -185,53 +184,17 @@ def _publish(spark: SparkSession, settings: Settings, scope: Scope, judged: Judg
             *(remarks if rewritten else []),
             *unaudited.said(scope.waiting),
             f"CTR {last['ctr'].value:.4f}, {last['quarantined_share'].value:.2%} of rows set aside on {end}",
-            *(f"warning: {sentence}" for sentence in _warnings(scope.run, judged)),
+            *(f"warning: {sentence}" for sentence in warnings(scope.run, judged.known, judged.misses)),
             f"Data Docs: {judged.auditor.docs}",
         ],
     )
 
 
-def _warnings(days: list[str], judged: Judged) -> list[str]:
-    """A sentence a rule of level warn that days break, with the last such day's figure."""
-    said = []
-    for miss in judged.misses:
-        broken = [day for day in days if judged.known[day][_figure(miss)].verdict != "pass"]
-        if broken:
-            one = judged.known[broken[-1]][_figure(miss)]
-            where = broken[0] if len(broken) == 1 else f"{len(broken)} days up to {broken[-1]}"
-            said.append(f"{miss.rule} on {where}: {one.figure} {_number(one.value)} ({_limits(one)}); {miss.wanted}")
-    return said
-
-
-def _figure(failure: Failure) -> str:
-    """The figure among the expectation's columns, beside which there may be a bound."""
-    return next(name for name in failure.columns if not name.startswith("bound of "))
-
-
 def _message(day: str, failures: list[Failure], judged: Judged) -> str:
-    known, auditor = judged.known[day], judged.auditor
-    said = []
-    for failure in (one for one in failures if one.level == "stop"):
-        there = [known[name] for name in failure.columns if name in known]
-        seen = [f"{one.figure} {_number(one.value)} ({_limits(one)})" for one in there]
-        said.append(f"{failure.rule}: observed {', '.join(seen)}; wanted: {failure.wanted}")
     prefix = "aside "
     aside = [(n, what.removeprefix(prefix)) for (what, _), n in judged.counts[day].items() if what.startswith(prefix)]
     reasons = "; ".join(f"{count} {which}" for count, which in sorted(aside, reverse=True)[:3]) or "none"
     return (
-        f"the audit refused {day}, nothing of it is published. {' | '.join(said)}. "
-        f"Most rows set aside: {reasons}. Data Docs: {auditor.docs}"
+        f"the audit refused {day}, nothing of it is published. {stops(failures, judged.known[day])}. "
+        f"Most rows set aside: {reasons}. Data Docs: {judged.auditor.docs}"
     )
-
-
-def _limits(one: figures.Figure) -> str:
-    """`from 0.05 up to 0.2`, `up to 0`."""
-    low = "" if one.lower is None else f"from {_number(one.lower)}"
-    high = "" if one.upper is None else f"up to {_number(one.upper)}"
-    return " ".join(part for part in (low, high) if part) or "no bounds"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "none"
-    return f"{int(value):,}" if float(value).is_integer() else f"{value:.4g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 from pyspark.sql import SparkSession
 
@@ -11,6 +12,7 @@ from contracts.days import Days
 from contracts.report import StageReport
 from contracts.settings import Settings
 from spark_jobs import delta, groups, relabelled
+from spark_jobs.derived_audit import OF_GROUPS, Audit, unjudged
 
 STAGE = "4-rebuild"
 
@@ -24,10 +26,13 @@ def run(spark: SparkSession, settings: Settings, days: Days, most: int = 4) -> S
     stale = relabelled.differing(spark, settings, days.texts())
     chosen, left = stale[:most], stale[most:]
     remarks = []
-    written: tuple[delta.WriteResult, ...] = ()
+    written, cause = None, Cause(STAGE, days, groups.RELABELLED)
+    if not chosen and unjudged(settings, OF_GROUPS):  # a run that was killed had written them
+        with ExitStack() as until:
+            Audit(spark, settings, OF_GROUPS, until).judge(cause, [])
     if chosen:
-        written = groups.write(spark, settings, chosen, chosen, Cause(STAGE, days, groups.RELABELLED))
-        remarks.append(f"groups of {', '.join(chosen)} written again: late clicks changed labels")
+        written = groups.write(spark, settings, chosen, chosen, cause, chosen)
+        remarks += [f"groups of {', '.join(chosen)} written again: late clicks changed labels", *written.remarks]
     if left:
         remarks.append(f"left for the next run: {', '.join(left)}")
     return StageReport(
@@ -35,8 +40,8 @@ def run(spark: SparkSession, settings: Settings, days: Days, most: int = 4) -> S
         day=days.texts()[-1],
         seconds=time.monotonic() - began,
         rows_in=sum(delta.row_counts(settings, "impressions", chosen).values()) if chosen else 0,
-        rows_out=sum(one.rows for one in written),
-        versions=dict(zip(("ad_groups", "user_groups"), (one.version for one in written), strict=False)),
+        rows_out=written.ads.rows + written.users.rows if written else 0,
+        versions=written.versions if written else {},
         counts={"differing_days": len(stale), "written_days": len(chosen)},
         remarks=remarks or ["every group holds the labels of the log"],
     )

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 
 import contracts
 import training
-from contracts import artifacts, paths
+from contracts import artifacts, paths, verdicts
 from contracts.errors import DamagedArtifact, InputError
 from contracts.features import feature_set
 from contracts.settings import Settings
@@ -69,11 +69,14 @@ class Job:
 def job_of(day: date, settings: Settings, chosen: Recipe, find: ParentFinder, version: int | None = None) -> Job:
     """`version`: of the group table (None: the newest).
 
-    Raises MissingArtifact or InputError where the table or too many days are missing, or no day is new."""
+    Raises MissingArtifact or InputError where the table or too many days are missing, or no day is new, and QualityStop
+    where the audit has stopped the groups of a day that is learnt from or held out. (A kept version is what it was.)"""
     name = TABLES[chosen.grouping]
     table = reader.open_table(paths.table(settings, name), version)
     least = settings.min_training_days + chosen.held_out_days
     days = reader.training_interval(table, day, settings.window_days, least)
+    if version is None:
+        verdicts.refuse(settings, verdicts.GROUP_FIGURES, [*days, day.isoformat()])
     useful = chosen.warm == "all" or (chosen.warm == "cnn" and chosen.d_v)
     parent = find(day, settings) if useful else None
     seen = seen_by(parent) if parent else None

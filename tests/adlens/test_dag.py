@@ -238,7 +238,7 @@ def test_every_table_is_the_outlet_of_one_task(laptop):
     assert len(found) == len(set(found))
     mine = {name for name, table in declared(Settings()).items() if name in found}
     assert {"impressions", "clicks", "ads", "user_features", "ad_features", "ad_groups", "user_groups"} <= mine
-    assert set(laptop["daily"]["groups"]["outlets"]) == {"ad_groups", "user_groups"}
+    assert set(laptop["daily"]["groups"]["outlets"]) == {"ad_groups", "user_groups", "group_figures"}
     assert laptop["daily"]["impressions"]["outlets"] == []  # what it writes is read only after the audit
     assert "publication_log" in laptop["daily"]["release"]["outlets"]
 

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import safetensors.torch
 import torch
@@ -22,6 +23,7 @@ from contracts.features import feature_set
 from contracts.report import read_all
 from contracts.rows import UNKNOWN
 from contracts.settings import Settings
+from contracts.verdicts import GROUP_FIGURES
 from training import model, reader
 from training.__main__ import main
 from training.compare import checks
@@ -63,6 +65,19 @@ def test_a_window_of_one_class_is_refused(
     environment(monkeypatch, settings)
     assert main(["train", "--day", "2026-01-08"]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("day", ["2026-01-02", "2026-01-08"])  # of the window, and the held-out one
+def test_groups_that_the_audit_stopped_are_refused(
+    make: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], day: str
+) -> None:
+    settings = make(days=8, impressions=60, ads=10)
+    stop = {"table": "ad_groups", "figure": "ad_labels_off", "value": 3.0, "lower": None, "upper": 0.0}
+    figures = pa.Table.from_pylist([stop | {"day": day, "verdict": "stop"}])
+    write_deltalake(paths.table(settings, GROUP_FIGURES), figures, partition_by=["day"])
+    environment(monkeypatch, settings)
+    assert main(["train", "--day", "2026-01-08"]) == 4
+    assert f"stopped ad_groups of {day}" in capsys.readouterr().err
 
 
 def test_a_window_without_groups_is_refused(make: Made, monkeypatch: pytest.MonkeyPatch) -> None:

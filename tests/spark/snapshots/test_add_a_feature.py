@@ -110,6 +110,10 @@ def test_added_features_are_planned_built_and_served(
     assert feature_apply.apply(spark, wide).lacks == ()
     assert {table: delta.version(wide, table) for table in lacks} == versions
 
+    followed = {(row["day"], row["figure"]): row["level"] for row in snapshot(wide, "snapshot_figures")}
+    added = {one: level for one, level in followed.items() if one[1] == "drift_region"}
+    assert added == {(day, "drift_region"): "warn" for day in plan.snapshots}, "no suite names it"
+
     regions = {(row["day"], row["user_id"]): row["region"] for row in world.rows["users"]}
     starts = {(row["day"], row["ad_id"]): words(row["title"], 2) for row in world.rows["ads"]}
     for table, key, name, landed in (

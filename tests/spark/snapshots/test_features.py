@@ -13,6 +13,7 @@ from contracts.days import Days, day_start
 from contracts.errors import MissingArtifact
 from contracts.hashing import words
 from contracts.settings import Settings
+from tests.spark.snapshots.test_derived_figures import expect_snapshot_figures
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -149,6 +150,7 @@ def test_every_value_against_the_oracle(
         user = profiles[row["day"], row["user_id"]]
         del row["event_timestamp"], row["created"]
         assert row == user | oracle_user(world.rows, row["user_id"], date.fromisoformat(row["day"]))
+    expect_snapshot_figures(settings, snapshot, world.days.texts())
 
 
 def test_a_range_equals_day_by_day_in_any_order_and_a_second_run_commits_nothing(
@@ -164,7 +166,7 @@ def test_a_range_equals_day_by_day_in_any_order_and_a_second_run_commits_nothing
     features.run(spark, settings, world.days)
     for day in sorted(world.days, reverse=True):
         features.run(spark, other, Days(day, day + timedelta(days=1)))
-    tables = ("ad_features", "user_features")
+    tables = ("ad_features", "user_features", "snapshot_figures")
     before = [delta.version(settings, table) for table in tables]
     assert all(snapshot(settings, table) == snapshot(other, table) for table in tables)
     features.run(spark, settings, world.days)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 Row = dict[str, Any]
+GROUP_TABLES = ("ad_groups", "user_groups", "group_figures")
 
 
 def oracle_code(feature: Any, value: Any) -> Any:
@@ -272,6 +273,6 @@ def test_a_label_that_came_late_is_in_the_groups_before_the_next_training(
         for key, row in after.items():
             flipped = key[0] == "2026-01-02"
             assert row["label"] == (1 - before[key]["label"] if flipped else before[key]["label"])
-    versions = [delta.version(settings, table) for table in ("ad_groups", "user_groups")]
+    versions = [delta.version(settings, table) for table in GROUP_TABLES]
     assert not any("again" in one for one in groups.run(spark, settings, today).remarks)
-    assert [delta.version(settings, table) for table in ("ad_groups", "user_groups")] == versions
+    assert [delta.version(settings, table) for table in GROUP_TABLES] == versions
