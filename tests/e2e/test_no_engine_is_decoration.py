@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.conftest import DAY_TWO, Home
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 
 @pytest.fixture
