@@ -16,7 +16,6 @@ from datetime import timedelta
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, StructType
 
 from contracts.commits import LOOKED_BACK, Cause
 from contracts.days import Days
@@ -24,9 +23,8 @@ from contracts.errors import MissingArtifact, QualityStop
 from contracts.features import Feature, built, lookback
 from contracts.report import StageReport
 from contracts.settings import Settings
-from contracts.tables import Table
 from contracts.verdicts import SNAPSHOT_FIGURES, refuse_unjudged
-from spark_jobs import delta, grouping, point_in_time, relabelled, schema, skew
+from spark_jobs import delta, grouping, point_in_time, relabelled, skew
 from spark_jobs.caching import cached
 from spark_jobs.derived_audit import OF_GROUPS, Audit
 from spark_jobs.expressions import code, code_columns, context_values
@@ -105,11 +103,12 @@ def groups(of: Sources, side: str, settings: Settings) -> DataFrame:
     """The side's group table: as few groups as can be of at most the setting's size."""
     table = delta.declaration(f"{side}_groups", settings)
     key, other = KEYS[side], OTHER[side]
+    inside = [name for column in table.columns for name in column.fields()]
     rule = grouping.by_ad(settings) if side == "ad" else grouping.by_user(settings)
     made = []
     for rows, heavy in _parts(of, side):
         inner = _with_key_code(of, _joined(of, rows, other), other)
-        inner = inner.select("day", "seen", key, F.struct(*_inner_names(table)).alias("row"), *rule.beside)
+        inner = inner.select("day", "seen", key, F.struct(*inside).alias("row"), *rule.beside)
         if heavy is None:
             listed = grouping.grouped(of.slices.dealt(inner, key), key, rule)
             outer = of.sides[side]
@@ -239,10 +238,3 @@ def _days_with_snapshot(settings: Settings, days: Days) -> tuple[list[str], list
         else:
             remarks.append(f"{day} has no day before it: no snapshot, so it forms no groups")
     return wanted, remarks
-
-
-def _inner_names(table: Table) -> list[str]:
-    """Fields of the table's `impressions` structs, in the declared order."""
-    listed = schema.declared(table.ddl)["impressions"].dataType
-    assert isinstance(listed, ArrayType) and isinstance(listed.elementType, StructType)
-    return listed.elementType.names

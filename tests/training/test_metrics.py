@@ -14,8 +14,9 @@ from contracts.errors import AdLensError
 from training import metrics
 
 NAMES = {
-    "Decile", "Estimate", "Interval", "Resampled", "Slice", "StreamingAuc",
-    "StreamingLikelihood", "auc", "auc_difference", "bootstrap", "by_decile", "by_slice", "calibration", "cold",
+    "Decile", "Estimate", "Interval", "Resampled", "Slice", "StreamingAuc", "StreamingDeciles", "StreamingGauc",
+    "StreamingLikelihood", "StreamingSlices", "auc", "auc_difference", "bootstrap", "by_decile", "by_slice",
+    "calibration", "cold",
     "gauc", "holm", "log_loss", "loss_of_rows", "mean", "paired_figures",
 }  # fmt: skip
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
