@@ -85,7 +85,8 @@ if ! environment_ready; then
     quietly "$python" -m pip install --require-hashes --disable-pip-version-check -r requirements/uv.txt
     say "installing the locked packages (about 6 GB; some minutes the first time)"
     step="Installing the packages"
-    quietly .venv/bin/uv pip sync --python "$python" --require-hashes \
+    # Compiled here: where Python may not write bytecode, each process of a day would compile its thousands of modules.
+    quietly .venv/bin/uv pip sync --python "$python" --require-hashes --compile-bytecode \
         --build-constraints requirements/all.txt requirements/all.txt
     say "installing AdLens itself"
     step="Installing AdLens"
