@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import html
 import logging
 import os
 import re
@@ -18,6 +17,7 @@ from typing import Any
 from contracts import paths, rules
 from contracts.days import parse_day
 from contracts.settings import Settings
+from spark_jobs import audit_index
 from spark_jobs.figures import Known
 from spark_jobs.suites import day_frame, expectations
 
@@ -147,28 +147,15 @@ class Auditor:
 
     def _readable_offline(self, run: str) -> None:
         """Great Expectations' pages take style sheets and scripts from public servers; ours carry a small style, and
-        the index, whose tables a script would have filled, a list of the pages."""
-        root = self.docs.parent
+        the index, whose tables a script would have filled, a table of the pages."""
+        root, results = self.docs.parent, self.docs.parents[2] / "validations"
         for page in (self.docs, *root.glob("expectations/*.html"), *root.glob(f"validations/*/{run}/**/*.html")):
             text = page.read_text(encoding="utf-8")
             if "data-adlens" not in text:
                 text = _REMOTE.sub("", text).replace("</head>", f"{_STYLE}</head>", 1)
                 if page == self.docs:
-                    text = re.sub(r"<body[^>]*>", lambda found: found[0] + self._listed(), text, count=1)
+                    text = f"{text.partition('<body')[0]}<body>{audit_index.body(root, results)}</body></html>"
                 page.write_text(text, encoding="utf-8")
-
-    def _listed(self) -> str:
-        """Links to every page, in each suite the newest day first."""
-        root = self.docs.parent
-        pages = sorted((page.relative_to(root) for page in root.rglob("*.html") if page != self.docs), reverse=True)
-        links = (f'<li><a href="{page.as_posix()}">{html.escape(_title(page))}</a></li>' for page in pages)
-        return f"<h1>Audits</h1><ul>{''.join(links)}</ul>"
-
-
-def _title(page: Path) -> str:
-    """validations/<suite>/<days>/<time>/<batch>.html, expectations/<suite>.html -> what a person looks for."""
-    kind, suite, *rest = page.with_suffix("").parts
-    return f"{rest[0]}: {suite}" if rest else f"{kind}: {suite}"
 
 
 def _failure(suite: str, result: Any) -> Failure:

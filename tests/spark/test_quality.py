@@ -96,7 +96,7 @@ def test_a_range_is_published_up_to_the_first_bad_day(
     pages = list((paths.data_docs(settings) / "uncommitted" / "data_docs").rglob("*.html"))
     assert len(pages) > 2
     index = next(page for page in pages if page.name == "index.html")
-    linked = {(index.parent / one).resolve() for one in re.findall(r'<li><a href="([^":]+)"', index.read_text())}
+    linked = {(index.parent / one).resolve() for one in re.findall(r'<a href="([^":]+)"', index.read_text())}
     assert linked >= {page.resolve() for page in pages} - {index.resolve()}, "the index leads to every page"
     for page in pages:
         text = page.read_text()

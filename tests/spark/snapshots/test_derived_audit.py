@@ -36,7 +36,7 @@ def without_most_ads(world: Any, day: str) -> None:
 def test_a_stop_keeps_others_from_building_and_an_edited_suite_frees_the_day(
     spark: SparkSession, settings: Settings, worlds: Any, snapshot: Snapshot
 ) -> None:
-    from spark_jobs import delta, features, groups, materialise
+    from spark_jobs import audit_index, delta, features, groups, materialise
 
     world = worlds(days=6, impressions=15)
     bad, after = "2026-01-05", "2026-01-06"
@@ -52,6 +52,8 @@ def test_a_stop_keeps_others_from_building_and_an_edited_suite_frees_the_day(
     assert {one for one, verdict in verdicts.items() if verdict == "stop"} == {(bad, "ad_rows")}
     pages = [page.parts for page in (paths.data_docs(settings) / "uncommitted").rglob("*.html")]
     assert any({"validations", "ad_features", "2026-01-01_to_2026-01-07"} <= set(parts) for parts in pages)
+    index = paths.data_docs_index(settings).read_text()
+    assert index.count(audit_index.SAID["stop"]) == 1, "of two suites, one stopped"
 
     for build in (lambda: materialise.run(spark, settings, Days.parse(bad)),
                   lambda: groups.run(spark, settings, Days.parse(after))):  # fmt: skip
