@@ -171,9 +171,14 @@ def main(argv: list[str] | None = None) -> int:
         world.landed(root, interval)
         if asked.kinds != ["jobs"]:
             world.sequential(spark, world.home(root, "undisturbed"), interval)
-        wrong = [f"{kind}: {one}" for kind in asked.kinds for one in work[kind](spark, root, interval, rng)]
-    print("every table equals the undisturbed run's" if not wrong else f"different: {', '.join(wrong)}")
-    return 1 if wrong else 0
+        wrong = {kind: _said(kind, work[kind](spark, root, interval, rng)) for kind in asked.kinds}
+    return 1 if any(wrong.values()) else 0
+
+
+def _said(kind: str, wrong: list[str]) -> list[str]:
+    told = f"different: {', '.join(wrong)}" if wrong else "every table equals the undisturbed run's"
+    print(f"{kind}: {told}", flush=True)
+    return wrong
 
 
 if __name__ == "__main__":
