@@ -140,10 +140,10 @@ class Auditor:
     def _forget_old(self) -> None:
         """Pages and results of all but the newest audits go: what Great Expectations does for its index grows with
         their number."""
-        for root in (self.docs.parent / "validations", self.docs.parents[2] / "validations"):
-            names = sorted({run.name for suite in root.glob("*") for run in suite.glob("*")})
-            for run in (run for name in names[:-KEPT_AUDITS] for run in root.glob(f"*/{name}")):
-                shutil.rmtree(run, ignore_errors=True)
+        roots = self.docs.parent / "validations", self.docs.parents[2] / "validations"  # pages go before their results
+        names = sorted({run.name for root in roots for suite in root.glob("*") for run in suite.glob("*")})
+        for run in (run for root in roots for name in names[:-KEPT_AUDITS] for run in root.glob(f"*/{name}")):
+            shutil.rmtree(run, ignore_errors=True)
 
     def _readable_offline(self, run: str) -> None:
         """Great Expectations' pages take style sheets and scripts from public servers; ours carry a small style, and

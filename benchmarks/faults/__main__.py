@@ -29,7 +29,6 @@ from benchmarks.faults.boundaries import every_boundary
 from benchmarks.faults.corrupt import corrupt
 from benchmarks.faults.jobs import JOBS
 from benchmarks.faults.kills import until_done
-from contracts import paths
 from contracts.days import Days
 from contracts.errors import AdLensError, MissingArtifact
 from contracts.settings import Settings, load
@@ -52,7 +51,7 @@ def jobs(spark: SparkSession, root: Path, interval: Days, rng: random.Random, wh
     """One after the other over the tables of all the days, built in one call; compared after each."""
     calm, killed = (world.home(root, f"jobs-{name}") for name in ("undisturbed", "killed"))
     world.run(spark, calm, interval)
-    shutil.copytree(Path(paths.table(calm, "")), Path(paths.table(killed, "")))
+    world.copy_tables(calm, killed)
     wrong = []
     for name, job in JOBS.items():
         if which and name not in which:
@@ -86,9 +85,9 @@ def airflow(spark: SparkSession, root: Path, interval: Days, rng: random.Random)
     killed, seconds = until_done(command, _environment(settings), log, 30, 90.0, rng, spark_alone=0.5)
     print(f"killed {killed} times; the last run took {seconds:.0f} s")
     calm = world.home(root, "materialised")
-    shutil.copytree(Path(paths.table(world.home(root, "undisturbed"), "")), Path(paths.table(calm, "")))
+    world.copy_tables(world.home(root, "undisturbed"), calm)
     JOBS["materialise"].run(spark, calm, interval)  # the backfill loads the online store too
-    return compare(spark, root, settings, calm.home_path.name)
+    return compare(spark, root, settings, "materialised")
 
 
 def _environment(settings: Settings) -> dict[str, str]:

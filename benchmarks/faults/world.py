@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -68,6 +69,10 @@ def sequential(spark: SparkSession, settings: Settings, interval: Days) -> None:
     """Undisturbed, a day at a time."""
     for day in interval:
         run(spark, settings, Days.parse(day.isoformat()))
+
+
+def copy_tables(one: Settings, other: Settings) -> None:
+    shutil.copytree(paths.table(one, ""), paths.table(other, ""))
 
 
 def contents(spark: SparkSession, settings: Settings) -> Contents:
