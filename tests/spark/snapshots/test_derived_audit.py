@@ -152,3 +152,20 @@ def test_two_stages_share_the_pages_and_write_them_one_after_the_other(settings:
         one.write_docs()
     text = ads.docs.read_text(encoding="utf-8")
     assert all(f"validations/{table}/{day}/" in text for table in ("ad_features", "user_features"))
+
+
+def test_an_audit_that_was_killed_before_its_pages_does_not_stop_later_ones(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old audits are forgotten, pages and results alike: the index reads the result of every page."""
+    from spark_jobs import audit
+    from spark_jobs.figures import Figure
+
+    monkeypatch.setattr(audit, "KEPT_AUDITS", 2)
+    one = audit.Auditor(settings, suite_files.derived(tables=["ad_features"], built=[]))
+    for day in ("2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"):
+        one.audit([day], {day: {"ad_rows": Figure(day, "ad_features", "ad_rows", 1.0)}})
+        if day != "2026-01-03":
+            one.write_docs()
+    text = one.docs.read_text(encoding="utf-8")
+    assert [f"validations/ad_features/2026-01-0{n}/" in text for n in (1, 2, 3, 4)] == [False, False, False, True]
